@@ -1,0 +1,191 @@
+"""Accounts in the node's own store, as SCRAM credentials (RFC 5802): the usual auth backend."""
+
+from __future__ import annotations
+
+import hmac
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Literal
+
+from stonechat.auth import (
+    DEFAULT_ITERATIONS,
+    SCRAM_HASHES,
+    AuthBackend,
+    AuthUnavailable,
+    ScramCredentials,
+    check_against_scram,
+    decoy_scram,
+    derive_scram,
+)
+from stonechat.errors import StorageError
+from stonechat.host import Host
+from stonechat.options import PluginOptions, option
+from stonechat.storage import StorageUncertain
+from stonechat_auth_internal.accounts import SCHEMA, Account, Accounts, Record, derive_record
+from stonechat_auth_internal.cache import MISSING, AccountCache
+
+__all__ = ["Backend", "Options"]
+
+
+class Options(PluginOptions):
+    hashes: tuple[Literal["SHA-1", "SHA-256", "SHA-512"], ...] = option(
+        ("SHA-1", "SHA-256", "SHA-512"),
+        "The hashes that SCRAM credentials are made for when a password is set.",
+        min_length=1,
+    )
+    iterations: int = option(
+        DEFAULT_ITERATIONS,
+        "How often a password is hashed; each client repeats that at every login.",
+        ge=4096,
+        le=10_000_000,
+    )
+    store: Literal["scram", "plain"] = option(
+        "scram",
+        "What is kept of a password: `scram` nothing that logs in elsewhere, `plain` also itself.",
+    )
+
+
+class Backend(AuthBackend):
+    """The accounts of one host.
+
+    Who logs in often costs neither a look into the database nor, with PLAIN, the
+    hashing of the password. Accounts that do not exist cost as much as others.
+    """
+
+    Options = Options
+    options: Options
+    schema = SCHEMA
+
+    def __init__(self, host: Host, options: Options) -> None:
+        super().__init__(host, options)
+        self._accounts = Accounts(host.storage, host.name)
+        self._cache = AccountCache(host.now)
+        # What the kernel gives the decoy that stands for an account that does not exist.
+        self.scram_iterations = options.iterations
+        # Strongest first, as SCRAM_HASHES is.
+        self._hashes = tuple(name for name in SCRAM_HASHES if name in options.hashes)
+        self._hashes_of_all: tuple[str, ...] | None = None
+        # What is remembered of a right password opens nothing without this key, which
+        # is never written down.
+        self._key = secrets.token_bytes(32)
+
+    # Logging in
+
+    def check_password(self, localpart: str, password: str) -> bool:
+        account = self._load(localpart)
+        digest = self._fast_digest(localpart, password)
+        if account is not None and hmac.compare_digest(account.proof, digest):
+            return True
+        if account is None:
+            credentials = decoy_scram(
+                self._key, localpart, self._hashes[0], self.options.iterations
+            )
+        else:
+            credentials = account.strongest()
+        is_right = self.host.run_blocking(check_against_scram, password, credentials)
+        if account is None or not is_right:
+            return False
+        # If the password was changed meanwhile, nobody finds this account object again.
+        account.proof = digest
+        return True
+
+    def scram_credentials(self, localpart: str, hash_name: str) -> ScramCredentials | None:
+        account = self._load(localpart)
+        if account is None:
+            return None
+        credentials = account.scram(hash_name)
+        if credentials is None and account.password is not None and hash_name in self._hashes:
+            credentials = self._add_hash(localpart, account, hash_name)
+        return credentials
+
+    def scram_hashes(self) -> tuple[str, ...]:
+        if self._hashes_of_all is None:
+            with _store_errors():
+                common = self._accounts.common_hashes()
+            self._hashes_of_all = tuple(name for name in self._hashes if name in common)
+        return self._hashes_of_all
+
+    # Accounts
+
+    def user_exists(self, localpart: str) -> bool:
+        return self._load(localpart) is not None
+
+    def create_user(self, localpart: str, password: str) -> None:
+        record = self._derive(password)
+        with self._changing(localpart):
+            self._accounts.create(localpart, record)
+
+    def set_password(self, localpart: str, password: str) -> None:
+        record = self._derive(password)
+        with self._changing(localpart):
+            self._accounts.update(localpart, record)
+
+    def remove_user(self, localpart: str) -> None:
+        with self._changing(localpart):
+            self._accounts.remove(localpart)
+
+    def users(self, after: str = "", limit: int = 1000) -> list[str]:
+        with _store_errors():
+            return self._accounts.names(after, limit)
+
+    def count_users(self) -> int:
+        with _store_errors():
+            return self._accounts.count()
+
+    # Below
+
+    def _load(self, localpart: str) -> Account | None:
+        account = self._cache.get(localpart)
+        if account is MISSING:
+            generation = self._cache.generation
+            with _store_errors():
+                account = self._accounts.load(localpart)
+            self._cache.keep(localpart, account, generation)
+        return account
+
+    def _fast_digest(self, localpart: str, password: str) -> bytes:
+        text = f"{localpart}\0{password}".encode("utf-8", "surrogatepass")
+        return hmac.digest(self._key, text, "sha256")
+
+    def _derive(self, password: str) -> Record:
+        return self.host.run_blocking(
+            derive_record,
+            password,
+            self._hashes,
+            self.options.iterations,
+            self.options.store == "plain",
+        )
+
+    def _add_hash(self, localpart: str, account: Account, hash_name: str) -> ScramCredentials:
+        """Make credentials that were not asked for when the plain password was set."""
+        credentials = self.host.run_blocking(
+            derive_scram, account.password, hash_name, b"", self.options.iterations
+        )
+        with self._changing(localpart):
+            self._accounts.add_hash(localpart, account, credentials)
+        return credentials
+
+    @contextmanager
+    def _changing(self, localpart: str) -> Iterator[None]:
+        """Around each write: whatever comes of it, what was remembered is out of date."""
+        try:
+            with _store_errors():
+                yield
+        except AuthUnavailable as error:
+            if isinstance(error.__cause__, StorageUncertain):
+                self._cache.pause()
+            raise
+        finally:
+            self._cache.drop(localpart)
+            # An account that lacked a hash may have got it, or gone.
+            if self._hashes_of_all != self._hashes:
+                self._hashes_of_all = None
+
+
+@contextmanager
+def _store_errors() -> Iterator[None]:
+    try:
+        yield
+    except StorageError as error:
+        raise AuthUnavailable(f"The account store does not answer: {error}") from error

@@ -1,0 +1,1 @@
+"""The server: streams at work, routers, sessions, plugins, configuration. Private."""

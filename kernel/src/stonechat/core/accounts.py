@@ -1,0 +1,258 @@
+"""The accounts of a host: what plugins see of them, and what a login asks."""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import gevent
+from gevent.lock import RLock
+
+from stonechat.auth import (
+    AccountExists,
+    AuthBackend,
+    AuthUnavailable,
+    BadPassword,
+    ScramCredentials,
+)
+from stonechat.core.auth_chain import BackendChain, WrongPassword
+from stonechat.core.throttle import LoginThrottle
+from stonechat.errors import SaslFailure, StorageError
+from stonechat.jid import JID
+from stonechat.protocol.sasl import CredentialLookup, mechanisms_offered
+
+# `exists` is asked for every message to an account that has no session. Other nodes and
+# a directory's administrators remove accounts too, so what was true is not true for long.
+MAX_KNOWN = 4096
+KNOWN_SECONDS = 60.0
+
+# Changes of one account wait for each other; so do those of names that share a lock.
+LOCKS = 64
+CHANGE_SECONDS = 30.0
+
+# An account's many clients may all come at once, after a restart: they wait their turn.
+CROWD_PAUSES = (0.5, 1.0, 2.0, 4.0)
+
+TOO_MANY_ATTEMPTS = "There were too many attempts to log in; try again later."
+
+
+class HostAccounts:
+    """The `stonechat.host.Accounts` of a virtual host, and the way in for its clients.
+
+    `on_removed` closes an account's sessions and tells the plugins to forget its data;
+    it is called before a creation too. `secret` is what decoys come from: it stays the
+    same over restarts, and on all nodes. `sleep` makes a login wait.
+    """
+
+    def __init__(
+        self,
+        domain: str,
+        backends: Sequence[tuple[str, AuthBackend]],
+        *,
+        secret: bytes,
+        run_blocking: Callable[..., Any],
+        on_created: Callable[[JID], None],
+        on_removed: Callable[[JID], None],
+        throttle: LoginThrottle,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], object] = gevent.sleep,
+    ) -> None:
+        self._domain = domain
+        self._chain = BackendChain(domain, backends, secret, run_blocking)
+        self._on_created = on_created
+        self._on_removed = on_removed
+        self._throttle = throttle
+        self._clock = clock
+        self._sleep = sleep
+        self._known: OrderedDict[str, float] = OrderedDict()  # localpart -> until when
+        self._removals = 0
+        self._locks = tuple(RLock() for _ in range(LOCKS))
+
+    # For plugins
+
+    def exists(self, localpart: str) -> bool:
+        until = self._known.get(localpart)
+        if until is not None and self._clock() < until:
+            self._known.move_to_end(localpart)
+            return True
+        removals = self._removals
+        if self._chain.holder(localpart) is None:
+            return False
+        # What was removed while we asked would be remembered as being there.
+        if removals == self._removals:
+            self._known[localpart] = self._clock() + KNOWN_SECONDS
+            self._known.move_to_end(localpart)
+            if len(self._known) > MAX_KNOWN:
+                self._known.popitem(last=False)
+        return True
+
+    def check_password(self, localpart: str, password: str) -> bool:
+        """Not throttled: who lets strangers guess by this counts their guesses himself."""
+        # No backend sees what can be no password. To a directory an empty one is an
+        # anonymous bind, which "succeeds" (RFC 4513, 5.1.2), and a C library takes one
+        # that begins with NUL for empty.
+        if not password or "\0" in password:
+            return False
+        return self._chain.check_password(localpart, password)
+
+    def create(self, localpart: str, password: str) -> None:
+        account = JID.make(localpart, self._domain)
+        _check_settable(password)
+        maker = self._chain.maker()
+        with self._changing(localpart):
+            if self._chain.holder(localpart) is not None:
+                raise AccountExists(f"There is an account {account} already.")
+            # Before it is there, so that nobody can log in and find an earlier one's data.
+            self._on_removed(account)
+            maker.create_user(localpart, password)
+            self._on_created(account)
+
+    def remove(self, localpart: str) -> None:
+        account = JID.make(localpart, self._domain)
+        with self._changing(localpart):
+            backend = self._chain.holder_that_can("remove_user", localpart)
+            try:
+                backend.remove_user(localpart)
+            finally:
+                self._removals += 1
+                self._known.pop(localpart, None)
+            # After it, for until then a new session could be bound.
+            self._on_removed(account)
+
+    def set_password(self, localpart: str, password: str) -> None:
+        _check_settable(password)
+        self._chain.holder_that_can("set_password", localpart).set_password(localpart, password)
+
+    def __iter__(self) -> Iterator[str]:
+        return self._chain.names()
+
+    def count(self) -> int:
+        return self._chain.count()
+
+    @property
+    def removals(self) -> int:
+        """How many accounts were removed; who logged in before looks again if it has grown."""
+        return self._removals
+
+    def stop(self) -> None:
+        """Close what the backends have open."""
+        self._chain.stop()
+
+    # For streams
+
+    @property
+    def capabilities(self) -> frozenset[str]:
+        """What all backends have in common that can authenticate at all."""
+        return self._chain.common_means()[0]
+
+    def scram_hashes(self) -> tuple[str, ...]:
+        """The hashes that all those backends have credentials for, the strongest first."""
+        return self._chain.common_means()[1]
+
+    def mechanisms(
+        self,
+        *,
+        tls: bool,
+        allow_plain_without_tls: bool,
+        bindings: Mapping[str, bytes],
+        certificate_accounts: bool,
+    ) -> tuple[str, ...]:
+        """The SASL mechanisms to offer on a stream, the strongest first."""
+        capabilities, hashes = self._chain.common_means()
+        return mechanisms_offered(
+            capabilities,
+            hashes,
+            tls=tls,
+            allow_plain_without_tls=allow_plain_without_tls,
+            bindings=bindings,
+            certificate_accounts=certificate_accounts,
+        )
+
+    def lookup(self, address: str, certificate_accounts: tuple[JID, ...]) -> CredentialLookup:
+        """What the mechanisms of one stream ask. Report how each attempt there ended."""
+        return _StreamLookup(self, address, certificate_accounts)
+
+    def login_failed(self, localpart: str, address: str) -> None:
+        """An attempt failed, for whatever reason; "" where it came to no name."""
+        self._throttle.failed(localpart, address)
+
+    def login_succeeded(self, localpart: str, address: str) -> None:
+        self._throttle.succeeded(localpart, address)
+
+    # Below
+
+    @contextmanager
+    def _changing(self, localpart: str) -> Iterator[None]:
+        """One at a time: of two who create an account, the second must not clear its data."""
+        lock = self._locks[hash(localpart) % LOCKS]
+        if not lock.acquire(timeout=CHANGE_SECONDS):
+            raise AuthUnavailable("Another change of accounts takes too long.")
+        try:
+            yield
+        finally:
+            lock.release()
+
+    @contextmanager
+    def _attempt(self, localpart: str, address: str) -> Iterator[None]:
+        """Around an attempt to log in: wait for the throttle, and be counted by it."""
+        self._await_turn(localpart, address)
+        try:
+            yield
+        except WrongPassword:
+            # Counted, or there would be no end to guesses while another backend is away.
+            raise
+        except StorageError:
+            self._throttle.withdraw(localpart, address)
+            raise
+
+    def _await_turn(self, localpart: str, address: str) -> None:
+        for pause in (self._throttle.delay(localpart, address), *CROWD_PAUSES):
+            if self._throttle.is_locked(localpart, address):
+                break
+            if pause:
+                self._sleep(pause)
+            if self._throttle.begin(localpart, address):
+                return
+        raise SaslFailure("temporary-auth-failure", TOO_MANY_ATTEMPTS)
+
+
+class _StreamLookup:
+    """A `CredentialLookup` behind the throttle, for the client at one address."""
+
+    def __init__(
+        self, accounts: HostAccounts, address: str, certificate_accounts: tuple[JID, ...]
+    ) -> None:
+        self._accounts = accounts
+        self._address = address
+        self._certificate_accounts = certificate_accounts
+
+    def check_password(self, localpart: str, password: str) -> bool:
+        with self._accounts._attempt(localpart, self._address):
+            return self._accounts.check_password(localpart, password)
+
+    def scram_credentials(self, localpart: str, hash_name: str) -> ScramCredentials | None:
+        with self._accounts._attempt(localpart, self._address):
+            return self._accounts._chain.credentials(localpart, hash_name)
+
+    def decoy_credentials(self, localpart: str, hash_name: str) -> ScramCredentials:
+        return self._accounts._chain.decoy(localpart, hash_name)
+
+    def certificate_accounts(self) -> tuple[JID, ...]:
+        # A certificate outlives the account that it was made for.
+        return tuple(
+            account
+            for account in self._certificate_accounts
+            if account.localpart
+            and account.domain == self._accounts._domain
+            and self._accounts.exists(account.localpart)
+        )
+
+
+def _check_settable(password: str) -> None:
+    if not password:
+        raise BadPassword("The password is empty.")
+    if "\0" in password:
+        raise BadPassword("The password has characters that cannot be used.")

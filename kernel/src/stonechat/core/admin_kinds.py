@@ -1,0 +1,16 @@
+"""All the kernel's own commands: which classes hold them."""
+
+from __future__ import annotations
+
+from stonechat.core.admin import NodeCommands, SessionCommands, StoreCommands
+from stonechat.core.admin_accounts import AccountCommands
+from stonechat.core.admin_plugins import PluginCommands
+
+# Each is made with the server.
+COMMAND_CLASSES = (
+    NodeCommands,
+    SessionCommands,
+    AccountCommands,
+    PluginCommands,
+    StoreCommands,
+)

@@ -1,0 +1,258 @@
+"""Hooks at work: pluggy's ordered implementations, compiled to tuples.
+
+Per stanza no pluggy call and no keyword dictionary is made, and a filter that
+`concerns` itself with other payloads costs nothing. Every implementation runs
+inside a fault boundary: what one plugin breaks, no other feels.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from pluggy import PluginManager
+
+from stonechat import hookspecs
+from stonechat.errors import StanzaError
+from stonechat.hookspecs import HANDLED
+from stonechat.plugin import concerns_of
+from stonechat.stanza import Stanza
+
+# One call in this many is timed; the sum is scaled up when it is shown.
+SAMPLE_EVERY = 64
+
+
+class Call:
+    """One plugin's implementation of one hook, and what it has cost."""
+
+    __slots__ = ("calls", "concerns", "errors", "function", "hook", "parameters", "plugin", "seconds")
+
+    def __init__(self, hook: str, plugin: str, function: Callable[..., Any], parameters: Any) -> None:
+        self.hook = hook
+        self.plugin = plugin
+        self.function = function
+        self.parameters: tuple[str, ...] = tuple(parameters)
+        self.concerns = concerns_of(function)
+        self.calls = 0
+        self.errors = 0
+        self.seconds = 0.0  # of the sampled calls
+
+
+OnError = Callable[[Call, BaseException, "Stanza | None"], None]
+
+
+class FilterChain:
+    """The implementations of a filter hook for one kind of stanza.
+
+    `run` returns True when a plugin took the stanza over, raises StanzaError
+    when one refuses it.
+    """
+
+    __slots__ = ("_by_payload", "_calls", "_on_error", "_plain", "_tick", "_typed")
+
+    def __init__(self, calls: Iterable[Call], on_error: OnError) -> None:
+        self._calls = tuple(calls)
+        self._on_error = on_error
+        self._tick = SAMPLE_EVERY
+        self._plain = tuple(call for call in self._calls if call.concerns is None)
+        payloads = {name for call in self._calls for name in call.concerns or ()}
+        self._by_payload = {name: self._chosen({name}) for name in payloads}
+        self._typed = any(name.startswith("type:") for name in payloads)
+
+    def __bool__(self) -> bool:
+        return bool(self._calls)
+
+    def _chosen(self, payloads: set[str]) -> tuple[Call, ...]:
+        return tuple(
+            call for call in self._calls if call.concerns is None or call.concerns & payloads
+        )
+
+    def _calls_for(self, stanza: Stanza) -> tuple[Call, ...]:
+        by_payload = self._by_payload
+        if not by_payload:
+            return self._plain
+        names = [name for name in stanza.children if name in by_payload]
+        if self._typed:
+            type_ = "type:" + stanza.attributes.get("type", "")
+            if type_ in by_payload:
+                names.append(type_)
+        if not names:
+            return self._plain
+        if len(names) == 1:
+            return by_payload[names[0]]
+        return self._chosen(set(names))
+
+    def run(self, stanza: Stanza, *arguments: Any) -> bool:
+        """Call the implementations in order with `(*arguments, stanza)`."""
+        if not self._calls:
+            return False
+        self._tick -= 1
+        if not self._tick:
+            self._tick = SAMPLE_EVERY
+            return self._run_timed(stanza, arguments)
+        for call in self._calls_for(stanza):
+            try:
+                if call.function(*arguments, stanza) is HANDLED:
+                    return True
+            except StanzaError:
+                raise
+            except Exception as error:  # noqa: BLE001 - the fault boundary of a plugin
+                self._failed(call, error, stanza)
+        return False
+
+    def _run_timed(self, stanza: Stanza, arguments: tuple[Any, ...]) -> bool:
+        for call in self._calls_for(stanza):
+            call.calls += 1
+            begun = time.perf_counter()
+            try:
+                if call.function(*arguments, stanza) is HANDLED:
+                    return True
+            except StanzaError:
+                raise
+            except Exception as error:  # noqa: BLE001 - the fault boundary of a plugin
+                self._failed(call, error, stanza)
+            finally:
+                call.seconds += time.perf_counter() - begun
+        return False
+
+    def _failed(self, call: Call, error: Exception, stanza: Stanza) -> None:
+        """A filter fails closed: nobody can say what it would have refused."""
+        call.errors += 1
+        self._on_error(call, error, stanza)
+        raise StanzaError("internal-server-error") from error
+
+
+class Hooks:
+    """All hooks of one host: the filter chains, and the rest by name.
+
+    `compile()` must follow every change of the plugins.
+    """
+
+    def __init__(self, on_error: OnError) -> None:
+        self.manager = PluginManager("stonechat")
+        self.manager.add_hookspecs(hookspecs)
+        self._on_error = on_error
+        self._calls: dict[str, tuple[Call, ...]] = {}
+        self.compile()
+
+    def add(self, name: str, plugin: object) -> None:
+        """Register a plugin's hooks; PluginValidationError for one that does not exist."""
+        self.manager.register(plugin, name)
+        try:
+            self.manager.check_pending()
+        except Exception:
+            self.manager.unregister(plugin)
+            raise
+        self.compile()
+
+    def remove(self, plugin: object) -> None:
+        """Forget a plugin's hooks."""
+        self.manager.unregister(plugin)
+        self.compile()
+
+    def compile(self) -> None:
+        """Make the chains from the order that pluggy gives."""
+        old = {
+            (call.hook, call.plugin): call for calls in self._calls.values() for call in calls
+        }
+        self._calls = {}
+        for hook in hookspecs.KINDS:
+            implementations = getattr(self.manager.hook, hook).get_hookimpls()
+            calls = []
+            # pluggy keeps the first to be called last.
+            for implementation in reversed(implementations):
+                call = Call(
+                    hook,
+                    implementation.plugin_name,
+                    implementation.function,
+                    implementation.argnames,
+                )
+                before = old.get((hook, call.plugin))
+                if before is not None:
+                    call.calls, call.errors = before.calls, before.errors
+                    call.seconds = before.seconds
+                calls.append(call)
+            self._calls[hook] = tuple(calls)
+        chain = self._chain
+        self.message_from_user = chain("stonechat_message_from_user")
+        self.presence_from_user = chain("stonechat_presence_from_user")
+        self.iq_from_user = chain("stonechat_iq_from_user")
+        self.message_to_user = chain("stonechat_message_to_user")
+        self.presence_to_user = chain("stonechat_presence_to_user")
+        self.iq_to_user = chain("stonechat_iq_to_user")
+
+    def _chain(self, hook: str) -> FilterChain:
+        return FilterChain((_positional(call) for call in self._calls[hook]), self._on_error)
+
+    def calls(self) -> list[Call]:
+        """Every implementation, for showing what it costs."""
+        return [call for calls in self._calls.values() for call in calls]
+
+    def answers(self, hook: str, plugin: str) -> list[Any]:
+        """What one plugin answers to a collecting hook; its exception comes through."""
+        return [call.function() for call in self._calls[hook] if call.plugin == plugin]
+
+    def collect(self, hook: str, arguments: dict[str, Any]) -> list[tuple[str, Any]]:
+        """(plugin, answer) of each implementation that did not fail."""
+        answers = []
+        for call in self._calls[hook]:
+            try:
+                answers.append((call.plugin, self._invoke(call, arguments)))
+            except Exception as error:  # noqa: BLE001 - the fault boundary of a plugin
+                self._failed(call, error, arguments)
+        return answers
+
+    def first(self, hook: str, arguments: dict[str, Any]) -> Any:
+        """The first answer that is not None."""
+        for call in self._calls[hook]:
+            try:
+                answer = self._invoke(call, arguments)
+            except StanzaError:
+                raise
+            except Exception as error:  # noqa: BLE001 - the fault boundary of a plugin
+                self._failed(call, error, arguments)
+                continue
+            if answer is not None:
+                return answer
+        return None
+
+    def notify(self, hook: str, arguments: dict[str, Any]) -> None:
+        """Tell all; nobody's failure keeps the others from hearing it."""
+        for call in self._calls[hook]:
+            try:
+                self._invoke(call, arguments)
+            except Exception as error:  # noqa: BLE001 - the fault boundary of a plugin
+                self._failed(call, error, arguments)
+
+    def _invoke(self, call: Call, arguments: dict[str, Any]) -> Any:
+        call.calls += 1
+        begun = time.perf_counter()
+        try:
+            return call.function(*[arguments[name] for name in call.parameters])
+        finally:
+            # On the scale of the sampled ones.
+            call.seconds += (time.perf_counter() - begun) / SAMPLE_EVERY
+
+    def _failed(self, call: Call, error: Exception, arguments: dict[str, Any]) -> None:
+        call.errors += 1
+        stanza = next((a for a in arguments.values() if isinstance(a, Stanza)), None)
+        self._on_error(call, error, stanza)
+
+
+_FILTER_PARAMETERS = {
+    "from": ("session", "stanza"),
+    "to": ("stanza",),
+}
+
+
+def _positional(call: Call) -> Call:
+    """A filter is called by position; one that leaves parameters out is adapted here."""
+    direction = "from" if call.hook.endswith("_from_user") else "to"
+    kind = call.hook.split("_")[1]
+    wanted = tuple(kind if p == "stanza" else p for p in _FILTER_PARAMETERS[direction])
+    if call.parameters != wanted:
+        indices = [wanted.index(name) for name in call.parameters]
+        function = call.function
+        call.function = lambda *given: function(*[given[index] for index in indices])
+    return call

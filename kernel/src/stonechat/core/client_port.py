@@ -1,0 +1,171 @@
+"""A port for clients: what it accepts becomes a client's stream."""
+
+from __future__ import annotations
+
+import _socket
+from collections.abc import Callable
+from ipaddress import ip_address
+from typing import TYPE_CHECKING, Any, Protocol
+
+from stonechat.core.client_stream import ClientStream
+from stonechat.core.config_model import ClientListener, Limits
+from stonechat.net.connection import Connection
+from stonechat.net.limits import AddressLimits, Refusal
+from stonechat.net.listener import Acceptor, bind
+from stonechat.net.poller import Poller
+from stonechat.net.proxy_protocol import ProxyError, ProxyParser
+from stonechat.net.shaper import Shaper
+from stonechat.net.tls import TlsContexts
+
+if TYPE_CHECKING:
+    from structlog.typing import FilteringBoundLogger
+
+    from stonechat.core.config_types import Configuration
+    from stonechat.core.virtual_host import VirtualHost
+    from stonechat.net.timers import TimerWheel
+
+
+class Node(Protocol):
+    """What a port needs of the server."""
+
+    configuration: Configuration
+    hub: Any
+    poller: Poller
+    timers: TimerWheel
+    books: AddressLimits[Connection]
+    contexts: TlsContexts | None
+    hosts: dict[str, VirtualHost]
+    log: FilteringBoundLogger
+
+
+# The longest PROXY header worth waiting for: version 2 with its extensions.
+_PROXY_HEADER = 4096
+
+
+class ClientPort:
+    """One listener of type c2s; the `Port` of its client streams."""
+
+    def __init__(self, options: ClientListener, server: Node) -> None:
+        self.options = options
+        self._node = server
+        self.log = server.log.bind(port=options.port)
+        self.timers = server.timers
+        self._acceptor: Acceptor | None = None
+
+    # What may change at a reload is looked up when it is needed.
+
+    @property
+    def limits(self) -> Limits:
+        return self._node.configuration.limits
+
+    @property
+    def contexts(self) -> TlsContexts | None:
+        return self._node.contexts
+
+    @property
+    def allow_plain_without_tls(self) -> bool:
+        return self._node.configuration.allow_plain_without_tls
+
+    @property
+    def default_domain(self) -> str:
+        return next(iter(self._node.hosts))
+
+    def host(self, domain: str) -> VirtualHost | None:
+        return self._node.hosts.get(domain)
+
+    @property
+    def port(self) -> int:
+        """The port listened on; the configured one until `open`."""
+        return self.options.port if self._acceptor is None else self._acceptor.port
+
+    def open(self) -> None:
+        """Listen; ConfigError if the port cannot be had."""
+        sock = bind(self.options.address, self.options.port)
+        self._acceptor = Acceptor(self._node.hub, sock, self._accepted, self._accept_failed)
+
+    def close(self) -> None:
+        """Listen no longer."""
+        if self._acceptor is not None:
+            self._acceptor.close()
+            self._acceptor = None
+
+    def _accept_failed(self, error: OSError) -> None:
+        self.log.error("cannot accept connections", port=self.port, error=str(error))
+
+    def _accepted(self, sock: _socket.socket, address: str) -> None:
+        connection = Connection(
+            sock, address, self._node.poller, self.timers, self.limits.unsent_bytes
+        )
+        if self.options.proxy_protocol:
+            _ProxyHeader(self, connection).start()
+        else:
+            self.begin(connection)
+
+    def is_proxy(self, address: str) -> bool:
+        """Whether an address may speak for others."""
+        networks = self.options.trusted_proxies
+        return not networks or any(ip_address(address) in network for network in networks)
+
+    def begin(self, connection: Connection) -> None:
+        """The peer's address is known: let the stream begin."""
+        admission = self._node.books.admit(connection.address, connection, self._node.poller.now)
+        if isinstance(admission, Refusal):
+            self.log.info(
+                "connection refused", address=connection.address, reason=admission.value
+            )
+            connection.abort(admission.value)
+            return
+        evicted = admission.evicted
+        if evicted is not None and isinstance(evicted.handler, ClientStream):
+            evicted.handler.evict()
+        rate = self.options.rate or self.limits.rate
+        if rate:
+            connection.shaper = Shaper(rate, rate)
+        stream = ClientStream(self, connection, admission)
+        if self.options.tls == "direct":
+            assert self.contexts is not None
+            connection.tls = self.contexts.accept(connection.descriptor)
+        connection.start(stream)
+
+
+class _ProxyHeader:
+    """Waits for the PROXY header, and takes not one octet more off the socket."""
+
+    def __init__(self, port: ClientPort, connection: Connection) -> None:
+        self._port = port
+        self._connection = connection
+        self._parser_factory: Callable[[], ProxyParser] = ProxyParser
+        self._deadline = port.timers.add(
+            port.limits.handshake_timeout, connection.abort, "no PROXY header"
+        )
+
+    def start(self) -> None:
+        if not self._port.is_proxy(self._connection.address):
+            self._port.log.warning(
+                "connection from an address that is no trusted proxy",
+                address=self._connection.address,
+            )
+            self._deadline.cancel()
+            self._connection.abort("not a trusted proxy")
+            return
+        self._connection.start_peeking(self._peeked, _PROXY_HEADER)
+
+    def _peeked(self, data: bytes) -> int:
+        """Look at what has come; returns how much of it is the header, 0 for not enough."""
+        connection = self._connection
+        try:
+            header = self._parser_factory().feed(data)
+        except ProxyError as error:
+            self._deadline.cancel()
+            self._port.log.warning(
+                "bad PROXY header", address=connection.address, error=str(error)
+            )
+            connection.abort("bad PROXY header")
+            return 0
+        if header is None:
+            return 0
+        self._deadline.cancel()
+        if header.source is not None and header.source.port:
+            connection.address = header.source.host
+        self._port.begin(connection)
+        return len(data) - len(header.rest)

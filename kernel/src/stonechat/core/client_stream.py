@@ -1,0 +1,442 @@
+"""A client's stream from its connection to its binding: TLS, SASL, resource."""
+
+from __future__ import annotations
+
+import secrets
+from typing import TYPE_CHECKING, Protocol
+
+from stonechat.core.client_session import ClientSession
+from stonechat.errors import JIDError, SaslFailure, StanzaError, StreamError, XMLError
+from stonechat.jid import JID, prepare_domain
+from stonechat.namespaces import NS_BIND, NS_SASL, NS_SESSION, NS_TLS
+from stonechat.net.certificates import accounts_in_certificate
+from stonechat.net.tls import TlsContexts
+from stonechat.protocol import stream as wire
+from stonechat.protocol.c2s import (
+    BindRequest,
+    C2SEvent,
+    C2SStream,
+    SaslInput,
+    StartTls,
+    State,
+    StreamClosed,
+    StreamOpened,
+    UnauthenticatedIq,
+)
+from stonechat.protocol.sasl import (
+    SaslChallenge,
+    SaslEvent,
+    SaslExchange,
+    SaslFailed,
+    mechanism_maker,
+)
+from stonechat.stanza import Iq
+from stonechat.xml import XML_LANG, Element, serialize
+
+if TYPE_CHECKING:
+    from structlog.typing import FilteringBoundLogger
+
+    from stonechat.core.config_model import ClientListener, Limits
+    from stonechat.core.virtual_host import VirtualHost
+    from stonechat.host import Timer
+    from stonechat.net.connection import Connection
+    from stonechat.net.limits import Admission
+    from stonechat.net.timers import TimerWheel
+
+
+class Port(Protocol):
+    """What a client's stream needs of the listener it came in by, and of the node."""
+
+    options: ClientListener
+    timers: TimerWheel
+    log: FilteringBoundLogger
+
+    @property
+    def limits(self) -> Limits: ...
+    @property
+    def contexts(self) -> TlsContexts | None: ...
+    @property
+    def allow_plain_without_tls(self) -> bool: ...
+    @property
+    def default_domain(self) -> str: ...
+    def host(self, domain: str) -> VirtualHost | None: ...
+
+
+class ClientStream:
+    """Negotiates one stream; an `UnboundStream` for plugins, and its connection's handler."""
+
+    def __init__(
+        self, port: Port, connection: Connection, admission: Admission[Connection] | None
+    ) -> None:
+        self._port = port
+        self._connection = connection
+        self._admission = admission
+        self._host: VirtualHost | None = None
+        self._protocol = C2SStream(port.limits.stanza_bytes_before_auth, port.limits.stanza_bytes)
+        self._sasl: SaslExchange | None = None
+        self._account: JID | None = None
+        self._removals = 0  # of accounts, until the login
+        self._header_sent = False
+        self._deadline: Timer = port.timers.add(port.options.negotiation_timeout, self._too_late)
+        self._step: Timer = port.timers.add(port.limits.handshake_timeout, self._too_late)
+        self.lang = ""
+
+    # For plugins
+
+    @property
+    def address(self) -> str:
+        return self._connection.address
+
+    @property
+    def is_secure(self) -> bool:
+        return self._connection.tls is not None
+
+    @property
+    def is_authenticated(self) -> bool:
+        return self._account is not None
+
+    # The connection's handler
+
+    def bytes_received(self, data: bytes) -> None:
+        self._step.cancel()
+        try:
+            rest = self._protocol.receive(data, self._handle)
+        except (XMLError, StreamError) as error:
+            self._fail(StreamError(error.condition, error.text))
+            return
+        if self._protocol.state is State.BOUND:
+            handler = self._connection.handler
+            if rest and isinstance(handler, ClientSession):
+                handler.handle(rest)
+        elif self._protocol.state is not State.CLOSED and not self._connection.is_closed:
+            self._step = self._port.timers.add(
+                self._port.limits.handshake_timeout, self._too_late
+            )
+
+    def tls_established(self) -> None:
+        self._protocol.encrypted()
+        self._host = None
+
+    def connection_lost(self, reason: str) -> None:
+        self._release()
+        self._port.log.debug("connection lost", address=self.address, reason=reason)
+
+    def output_stuck(self) -> None:
+        self._connection.abort("the client does not read")
+
+    def output_flowing(self) -> None:
+        return
+
+    def _release(self) -> None:
+        self._deadline.cancel()
+        self._step.cancel()
+        if self._admission is not None:
+            self._admission.close()
+
+    def _too_late(self) -> None:
+        self._fail(StreamError("connection-timeout", "The login took too long."))
+
+    def evict(self) -> None:
+        """Make room for another stranger."""
+        self._fail(StreamError("resource-constraint", "Too many connections."))
+
+    # Events
+
+    def _handle(self, event: C2SEvent) -> None:
+        match event:
+            case StreamOpened():
+                self._opened(event)
+            case StartTls():
+                self._start_tls()
+            case SaslInput():
+                self._sasl_input(event)
+            case UnauthenticatedIq():
+                self._unauthenticated_iq(event.iq)
+            case BindRequest():
+                self._bind(event)
+            case StreamClosed():
+                self._send(wire.STREAM_END)
+                self._connection.close()
+
+    def _opened(self, header: StreamOpened) -> None:
+        self.lang = header.lang
+        try:
+            domain = prepare_domain(header.to) if header.to else ""
+        except JIDError:
+            domain = ""
+        host = self._port.host(domain)
+        if not header.to:
+            # Only one host: there is nothing to choose from.
+            host = self._port.host(self._port.default_domain)
+        if host is None:
+            self._send_header(self._port.default_domain, header.from_)
+            raise StreamError("host-unknown", "This domain is not served here.")
+        self._send_header(host.name, header.from_)
+        if self._account is not None and self._account.domain != host.name:
+            # Whoever logged in to one host has no business on another.
+            raise StreamError("host-unknown", "This stream was authenticated for another domain.")
+        self._host = host
+        self._send(wire.features(self._features(host)))
+
+    def _send_header(self, domain: str, to: str) -> None:
+        self._header_sent = True
+        # The client's own address only where nobody else can read it (4.7.2).
+        self._send(
+            wire.stream_header(
+                from_=domain,
+                id=secrets.token_hex(16),
+                lang=self._language(domain),
+                to=to if self.is_secure and len(to) < 1024 else "",
+            )
+        )
+
+    def _language(self, domain: str) -> str:
+        host = self._port.host(domain)
+        return host.language if host is not None else "en"
+
+    def _features(self, host: VirtualHost) -> list[Element]:
+        features: list[Element] = []
+        if self._account is not None:
+            features.append(Element(NS_BIND, "bind"))
+            session = Element(NS_SESSION, "session")
+            session.add("optional")
+            features.append(session)
+        else:
+            must_encrypt = self._must_encrypt
+            if self._can_start_tls:
+                starttls = Element(NS_TLS, "starttls")
+                if must_encrypt:
+                    # Nothing else is offered then (RFC 6120, 5.3.1).
+                    starttls.add("required")
+                features.append(starttls)
+            if must_encrypt:
+                return features
+            mechanisms = Element(NS_SASL, "mechanisms")
+            for name in self._mechanisms(host):
+                mechanisms.add("mechanism", name)
+            if mechanisms.children:
+                features.append(mechanisms)
+        for plugin, make in host.feature_makers:
+            try:
+                feature = make(self)
+            except Exception as error:  # noqa: BLE001 - the fault boundary of a plugin
+                host.plugin_failed(plugin, "stonechat_stream_features", error, None)
+                continue
+            if feature is not None:
+                features.append(feature)
+        return features
+
+    # TLS
+
+    @property
+    def _can_start_tls(self) -> bool:
+        port = self._port
+        return (
+            not self.is_secure
+            and port.contexts is not None
+            and port.options.starttls != "off"
+            and port.options.tls == "off"
+        )
+
+    @property
+    def _must_encrypt(self) -> bool:
+        return not self.is_secure and self._port.options.starttls == "required"
+
+    def _start_tls(self) -> None:
+        if not self._can_start_tls:
+            # RFC 6120, 5.4.2.2
+            self._send(serialize(Element(NS_TLS, "failure")) + wire.STREAM_END)
+            self._protocol.close()
+            self._connection.close()
+            return
+        contexts = self._port.contexts
+        assert contexts is not None and self._host is not None
+        self._send(serialize(Element(NS_TLS, "proceed")))
+        self._connection.start_tls(
+            contexts.accept(self._connection.descriptor, self._host.name)
+        )
+
+    # SASL
+
+    def _bindings(self) -> dict[str, bytes]:
+        tls = self._connection.tls
+        return {} if tls is None else tls.channel_bindings()
+
+    def _certificate_accounts(self) -> tuple[JID, ...]:
+        tls = self._connection.tls
+        if tls is None or tls.peer_certificate is None or tls.verify_error:
+            return ()
+        return accounts_in_certificate(tls.peer_certificate)
+
+    def _mechanisms(self, host: VirtualHost) -> tuple[str, ...]:
+        return host.accounts.mechanisms(
+            tls=self.is_secure,
+            allow_plain_without_tls=self._port.allow_plain_without_tls,
+            bindings=self._bindings(),
+            certificate_accounts=bool(self._certificate_accounts()),
+        )
+
+    def _sasl_input(self, request: SaslInput) -> None:
+        host = self._host
+        assert host is not None
+        if self._must_encrypt:
+            self._send_sasl_failure(SaslFailure("encryption-required", "Use STARTTLS first."))
+            return
+        if self._sasl is None:
+            offered = self._mechanisms(host)
+            lookup = host.accounts.lookup(self.address, self._certificate_accounts())
+            self._sasl = SaslExchange(
+                offered,
+                mechanism_maker(host.name, lookup, offered=offered, bindings=self._bindings()),
+                failure_limit=self._port.limits.auth_failures,
+            )
+        sasl = self._sasl
+        try:
+            if request.name == "auth":
+                event: SaslEvent = sasl.begin(request.mechanism, request.text)
+            elif request.name == "response":
+                event = sasl.respond(request.text)
+            else:
+                event = sasl.abort()
+        except Exception as error:  # noqa: BLE001 - backends are plugins
+            host.log.error("login failed inside the server", exc_info=error)
+            event = sasl.refuse(SaslFailure("temporary-auth-failure"))
+        if self._connection.is_closed or self._protocol.state is State.CLOSED:
+            return  # it took too long
+        self._answer_sasl(host, event)
+
+    def _answer_sasl(self, host: VirtualHost, event: SaslEvent) -> None:
+        if isinstance(event, SaslChallenge):
+            self._send(serialize(Element(NS_SASL, "challenge", None, event.text)))
+        elif isinstance(event, SaslFailed):
+            self._log_failure(host, event)
+            self._send_sasl_failure(event.failure)
+            if event.is_last:
+                raise StreamError("policy-violation", "Too many failed logins.")
+        else:
+            host.accounts.login_succeeded(event.account.localpart, self.address)
+            self._protocol.authenticated()
+            self._account = event.account
+            self._removals = host.accounts.removals
+            self._sasl = None
+            if self._admission is not None:
+                self._admission.authenticated()
+            success = Element(NS_SASL, "success")
+            if event.text:
+                success.append(event.text)
+            self._send(serialize(success))
+
+    def _log_failure(self, host: VirtualHost, event: SaslFailed) -> None:
+        host.accounts.login_failed(event.localpart, self.address)
+        cause = event.failure.__cause__
+        host.log.info(
+            "login refused",
+            address=self.address,
+            account=event.localpart,
+            condition=event.failure.condition,
+            reason=str(cause or event.failure),
+        )
+
+    def _send_sasl_failure(self, failure: SaslFailure) -> None:
+        element = Element(NS_SASL, "failure")
+        element.add(failure.condition)
+        if failure.text:
+            element.add("text", failure.text).set(XML_LANG, "en")
+        self._send(serialize(element))
+
+    # Requests before authentication
+
+    def _unauthenticated_iq(self, iq: Iq) -> None:
+        host = self._host
+        assert host is not None
+        handler = host.unauthenticated_iq.get((iq.type, iq.namespace))
+        if handler is None or self._must_encrypt:
+            raise StreamError("not-authorized", "Log in first.")
+        try:
+            iq.check()
+            payload = handler(self, iq)
+        except StanzaError as error:
+            reply = iq.error_reply(error)
+        except Exception as error:  # noqa: BLE001 - the fault boundary of a plugin
+            host.plugin_failed("", "request before authentication", error, iq)
+            reply = iq.error_reply(StanzaError("internal-server-error"))
+        else:
+            reply = iq.result(payload)
+        self._send(reply.to_bytes())
+
+    # Binding
+
+    def _bind(self, request: BindRequest) -> None:
+        host, account = self._host, self._account
+        assert host is not None and account is not None
+        try:
+            if host.accounts.removals != self._removals and not host.accounts.exists(
+                account.localpart
+            ):
+                raise StreamError("not-authorized", "The account was removed.")
+            jid = self._choose_jid(host, account, request.resource)
+        except StanzaError as error:
+            self._send(request.iq.error_reply(error).to_bytes())
+            return
+        splitter = self._protocol.splitter
+        splitter.limit = self._port.limits.stanza_bytes
+        session = ClientSession(host, jid, self._connection, splitter, self._admission)
+        host.session_manager.add(session)
+        self._protocol.bound()
+        self._connection.handler = session
+        self._deadline.cancel()
+        self._step.cancel()
+        bound = Element(NS_BIND, "bind")
+        bound.add("jid", jid.text)
+        session.send(request.iq.result(bound))
+        host.notify("stonechat_session_bound", {"session": session})
+
+    def _choose_jid(self, host: VirtualHost, account: JID, resource: str) -> JID:
+        sessions = host.session_manager.sessions(account.localpart)
+        if not resource:
+            self._check_room(len(sessions))
+            return account.with_resource(secrets.token_urlsafe(12))
+        try:
+            jid = account.with_resource(resource)
+        except JIDError as error:
+            raise StanzaError("bad-request", str(error)) from None
+        other = host.session_manager.session(jid)
+        if other is None:
+            self._check_room(len(sessions))
+            return jid
+        # RFC 6120, 7.7.2.2
+        policy = self._port.limits.resource_conflict
+        if policy == "refuse":
+            raise StanzaError("conflict", "The resource is in use.")
+        if policy == "replace" or other.address == self.address:
+            other.close(StreamError("conflict", "The resource was bound again."))
+            # Its presence is gone before that of its successor comes.
+            other.end()
+            return jid
+        self._check_room(len(sessions))
+        return account.with_resource(f"{resource[:500]}.{secrets.token_urlsafe(6)}")
+
+    def _check_room(self, sessions: int) -> None:
+        if sessions >= self._port.limits.sessions_per_account:
+            # RFC 6120, 7.6.2.1
+            raise StanzaError("resource-constraint", "The account has too many sessions.")
+
+    # Ending
+
+    def _send(self, data: bytes) -> None:
+        self._connection.write(data)
+
+    def _fail(self, error: StreamError) -> None:
+        """End the stream with an error, behind a header of ours if need be (4.9.1.2)."""
+        self._port.log.info(
+            "stream error", address=self.address, condition=error.condition, text=error.text
+        )
+        if self._protocol.state is State.ENCRYPTING:
+            # Nothing can be said in the middle of a handshake.
+            self._connection.abort(error.text)
+            return
+        if not self._header_sent:
+            self._send_header(self._port.default_domain, "")
+        self._protocol.close()
+        self._send(wire.stream_error(error))
+        self._connection.close()

@@ -1,0 +1,280 @@
+"""The sections of the configuration file and their options.
+
+The reference is made from these declarations, like a plugin's from its own.
+What depends on other parts of the file (listeners, plugins, auth backends) has
+only its shape here; `stonechat.core.config` looks into it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, model_validator
+
+from stonechat.core.access import AccessRule
+from stonechat.options import (
+    REQUIRED,
+    ByteSize,
+    Duration,
+    DurationOrOff,
+    ListenerOptions,
+    LocalPath,
+    PluginOptions,
+    Rate,
+    ReadableFile,
+    SecretFile,
+    Written,
+    option,
+)
+
+_LANGUAGE = r"^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*$"
+
+
+class Section(PluginOptions):
+    """A part of the file that the kernel itself knows."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _drop_empty(cls, value: object) -> object:
+        # `limits:` with all its lines commented out is a key with nothing after it,
+        # and means the same as no key.
+        if isinstance(value, Mapping):
+            return {name: given for name, given in value.items() if given is not None}
+        return value
+
+
+class Certificate(Section):
+    """The certificate of a host."""
+
+    chain: ReadableFile = option(
+        REQUIRED, "PEM file with the certificate, followed by those of its issuers."
+    )
+    key: ReadableFile | None = option(
+        None, "PEM file with the private key; left out if it is in the file of the chain."
+    )
+
+
+def _text(value: object) -> object:
+    # `min_version: 1.2` is a number to YAML.
+    return str(value) if isinstance(value, float) else value
+
+
+class Tls(Section):
+    min_version: Annotated[Literal["1.2", "1.3"], BeforeValidator(_text)] = option(
+        "1.2", "The oldest version of TLS that is spoken."
+    )
+    ciphers: str = option(
+        "ECDHE+AESGCM:ECDHE+CHACHA20",
+        "Ciphers for TLS 1.2, as OpenSSL writes them; those of TLS 1.3 are all good.",
+        pattern=r"^[A-Za-z0-9+:!@=_-]+$",
+    )
+    client_ca: ReadableFile | None = option(
+        None, "PEM file with the authorities that vouch for clients' certificates."
+    )
+
+
+class Limits(Section):
+    """Bounds that hold on every port unless its listener has its own."""
+
+    # 10 000 is the least that RFC 6120, 13.12 lets a server set.
+    stanza_bytes: ByteSize = option("256 KiB", "Size of one stanza.", ge=10_000)
+    stanza_bytes_before_auth: ByteSize = option(
+        10_000, "Size of one stanza before its sender has logged in.", ge=10_000
+    )
+    unsent_bytes: ByteSize = option(
+        "1 MiB", "What may wait to be sent on one connection before it is given up.", ge=65536
+    )
+    rate: Rate = option("none", "What one connection may send; past it, it is read slower.")
+    connections_per_address: int = option(
+        0, "Connections from one address; 0 sets no bound.", ge=0
+    )
+    unauthenticated_per_address: int = option(
+        100, "Connections from one address that have not logged in.", ge=1
+    )
+    unauthenticated_total: int = option(
+        5000, "Connections that have not logged in; past it, the oldest goes.", ge=1
+    )
+    negotiation_timeout: Duration = option(
+        "30 s", "From the connection to the end of the login.", ge=1
+    )
+    handshake_timeout: Duration = option(
+        "10 s", "One step of the login or of the TLS handshake.", ge=1
+    )
+    idle_timeout: DurationOrOff = option(
+        "10 min",
+        "Silence of a client after which it is sent white space, to see whether it is there.",
+    )
+    sessions_per_account: int = option(10, "Sessions of one account at a time.", ge=1)
+    resource_conflict: Literal["replace", "refuse", "generate"] = option(
+        "generate",
+        "When a resource is taken: `replace` ends the older session, `refuse` answers with "
+        "an error, `generate` gives another resource, but replaces the session if it is the "
+        "same client that comes again.",
+    )
+    auth_failures: int = option(3, "Failed logins before a stream is closed.", ge=1)
+    max_hops: int = option(
+        20, "How often a stanza may be passed on before it counts as looping.", ge=1
+    )
+    plugin_errors_per_minute: int = option(
+        100, "Errors of a plugin before it is switched off on that host.", ge=1
+    )
+    shutdown_timeout: Duration = option(
+        "10 s", "For sessions to get what waits for them when the server stops."
+    )
+
+
+class Log(Section):
+    level: Literal["debug", "info", "warning", "error"] = option(
+        "info", "The least important kind of event that is written."
+    )
+    format: Literal["json", "text"] = option("text", "One JSON object a line, or plain text.")
+    file: LocalPath | None = option(None, "Where to; standard error if left out.")
+
+
+class Watchdog(Section):
+    """What happens when a plugin keeps the server from doing anything else."""
+
+    block_warning: Duration = option(
+        "100 ms", "How long before it is logged, with the place in the code.", gt=0
+    )
+    block_abort: DurationOrOff = option(
+        "off", "How long before the process is ended, for a supervisor to start it again."
+    )
+
+
+class Storage(Section):
+    url: str = option(
+        "sqlite:///stonechat.db",
+        "The database, as SQLAlchemy writes it; the file of SQLite is in `data_dir`.",
+        pattern=r"^[a-z0-9+_]+:",
+        hidden=True,
+    )
+    password_file: SecretFile | None = option(
+        None, "File with the password, which then need not stand in the URL."
+    )
+    connections: int = option(10, "Connections that are kept to the database.", ge=1)
+    timeout: Duration = option("5 s", "How long one call may take.", gt=0)
+
+
+class Cluster(Section):
+    """How nodes find each other; the engine adds its own options."""
+
+    engine: str = option(
+        "local", "The plugin that joins nodes, such as `redis`; `local` is one node alone."
+    )
+    node: str = option(
+        "",
+        "The name of this node, another on each; made up at the start if empty.",
+        pattern=r"^[A-Za-z0-9._-]{0,64}$",
+    )
+
+
+def _table_of_options(value: object) -> object:
+    if not isinstance(value, Mapping):
+        raise ValueError("must be a mapping of names to options, such as roster: {}")
+    return value
+
+
+def _options(value: object) -> object:
+    if value is None:
+        raise ValueError("write {} for the defaults, or leave the line out to switch it off")
+    if not isinstance(value, Mapping):
+        raise ValueError("must be a mapping of options; {} takes the defaults")
+    return value
+
+
+def _options_or_off(value: object) -> object:
+    if value is not None and not isinstance(value, Mapping):
+        raise ValueError("must be a mapping of options; null switches it off on this host")
+    return value
+
+
+_WRITTEN = Written("mapping of options")
+Options = Annotated[dict[str, Any], BeforeValidator(_options), _WRITTEN]
+OptionsOrOff = Annotated[dict[str, Any] | None, BeforeValidator(_options_or_off), _WRITTEN]
+OptionsByName = Annotated[dict[str, Options], BeforeValidator(_table_of_options)]
+OptionsOrOffByName = Annotated[dict[str, OptionsOrOff], BeforeValidator(_table_of_options)]
+
+
+class HostSection(Section):
+    """What one host has of its own; the rest it takes from the top of the file."""
+
+    certificate: Certificate | None = option(None, "The certificate for TLS.")
+    auth: tuple[str, ...] | None = option(
+        None, "Auth backends in the order in which they are asked.", min_length=1
+    )
+    auth_options: OptionsByName = option(
+        {}, "Options of auth backends; each takes the place of the global one of its name."
+    )
+    plugins: OptionsOrOffByName = option(
+        {},
+        "Plugins and their options; each option takes the place of the global one of its "
+        "name, and null switches a plugin off on this host.",
+    )
+    access: dict[str, AccessRule] = option(
+        {}, "Access rules; each takes the place of the global one of its name."
+    )
+    language: str | None = option(
+        None, "Language of texts for users who have not said theirs.", pattern=_LANGUAGE
+    )
+
+
+class ConfigurationFile(Section):
+    """The top of the file."""
+
+    data_dir: LocalPath = option("data", "Where the server keeps its files.")
+    durability: Literal["memory", "disk", "full"] = option(
+        "disk",
+        "What must be true of a message before its sender is told that it is handled: "
+        "`memory` nothing, `disk` that it outlives the process, `full` that it outlives a "
+        "power failure.",
+    )
+    language: str = option(
+        "en", "Language of texts for users who have not said theirs.", pattern=_LANGUAGE
+    )
+    hosts: dict[str, HostSection | None] = option(
+        REQUIRED, "The domains that are served, with what each has of its own.", min_length=1
+    )
+    listen: tuple[dict[str, Any], ...] = option(
+        ({"type": "c2s", "port": 5222},), "The ports that are listened on."
+    )
+    tls: Tls = option(Tls(), "TLS on every port.")
+    allow_plain_without_tls: bool = option(
+        False, "Let clients log in without TLS, with passwords that anybody can read."
+    )
+    storage: Storage = option(Storage(), "The database.")
+    auth: tuple[str, ...] = option(
+        ("internal",), "Auth backends in the order in which they are asked.", min_length=1
+    )
+    auth_options: OptionsByName = option({}, "Options of auth backends.")
+    plugins: OptionsByName = option(
+        {},
+        "Plugins and their options. With `required: true` among them, a host does not start "
+        "without the plugin.",
+    )
+    access: dict[str, AccessRule] = option({}, "Access rules: who may do what.")
+    cluster: dict[str, Any] = option({}, "How nodes find each other.")
+    limits: Limits = option(Limits(), "Bounds on what others can make the server do.")
+    log: Log = option(Log(), "What is logged, and how.")
+    watchdog: Watchdog = option(Watchdog(), "Watch over plugins that block.")
+
+
+class ClientListener(ListenerOptions):
+    """A port for clients."""
+
+    type: Literal["c2s"] = option("c2s", "Clients.")
+    tls: Literal["direct", "off"] = option(
+        "off", "`direct` begins with TLS at once, without STARTTLS (XEP-0368)."
+    )
+    starttls: Literal["required", "optional", "off"] = option(
+        "required", "Whether a client must, may or cannot begin TLS; nothing if it has begun."
+    )
+    client_certificates: bool = option(
+        False, "Ask clients for a certificate, with which they can log in (SASL EXTERNAL)."
+    )
+    negotiation_timeout: Duration = option(
+        "30 s", "As `limits.negotiation_timeout`, on this port.", ge=1
+    )
+    idle_timeout: DurationOrOff = option("10 min", "As `limits.idle_timeout`, on this port.")
+    rate: Rate = option("none", "As `limits.rate`, on this port.")

@@ -1,0 +1,148 @@
+"""IQ tables: which handler answers which request, and how it is queued."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING, NamedTuple
+
+import gevent
+from gevent.pool import Pool
+
+from stonechat.errors import StanzaError
+from stonechat.iq import IGNORE, Component, Discipline, IqHandler, discipline_of
+from stonechat.stanza import Element, Iq
+
+if TYPE_CHECKING:
+    from stonechat.core.virtual_host import VirtualHost
+
+QUEUE_LIMIT = 1000
+PARALLEL_LIMIT = 100
+
+
+class _Entry(NamedTuple):
+    function: IqHandler
+    plugin: str
+    dispatch: Callable[[_Entry, Iq], None] | None  # None: in the greenlet at hand
+
+
+class IqTable:
+    """The handlers of one component (the host, or its accounts) of a host."""
+
+    def __init__(self, host: VirtualHost, component: Component) -> None:
+        self._host = host
+        self.component = component
+        self._entries: dict[tuple[str, str], _Entry] = {}
+        self._queues: dict[IqHandler, _OneQueue] = {}
+
+    def add(
+        self,
+        key: tuple[str, str],
+        function: IqHandler,
+        plugin: str,
+        discipline: Discipline | None = None,
+    ) -> None:
+        """Register a handler for (type, namespace); ValueError if it is taken."""
+        if key in self._entries:
+            owner = self._entries[key].plugin
+            raise ValueError(f"{key[0]} {key[1]} is handled by the plugin {owner} already")
+        if key[0] not in ("get", "set"):
+            raise ValueError(f"a request is of type get or set, not {key[0]!r}")
+        queued = discipline or discipline_of(function)
+        dispatch: Callable[[_Entry, Iq], None] | None = None
+        if queued == "one_queue":
+            queue = self._queues.get(function)
+            if queue is None:
+                queue = self._queues[function] = _OneQueue(self)
+            dispatch = queue.put
+        elif queued == "parallel":
+            dispatch = _Parallel(self).put
+        self._entries[key] = _Entry(function, plugin, dispatch)
+
+    def remove(self, key: tuple[str, str]) -> None:
+        """Unregister; KeyError if there is none."""
+        entry = self._entries.pop(key)
+        if all(other.function != entry.function for other in self._entries.values()):
+            self._queues.pop(entry.function, None)
+
+    def remove_plugin(self, plugin: str) -> None:
+        """Unregister all handlers of a plugin."""
+        for key in [key for key, entry in self._entries.items() if entry.plugin == plugin]:
+            self.remove(key)
+
+    def namespaces(self) -> set[str]:
+        """What is answered here."""
+        return {namespace for _, namespace in self._entries}
+
+    def answer(self, iq: Iq) -> None:
+        """Answer a request: exactly once, whatever its handler does."""
+        entry = self._entries.get((iq.attributes.get("type", ""), iq.namespace))
+        if entry is None:
+            raise StanzaError("service-unavailable")
+        if entry.dispatch is None:
+            self.run(entry, iq)
+        else:
+            entry.dispatch(entry, iq)
+
+    def run(self, entry: _Entry, iq: Iq) -> None:
+        """Call the handler and send what it answers."""
+        host = self._host
+        try:
+            payload = entry.function(iq)
+        except StanzaError as error:
+            host.router.bounce(iq, error)
+            return
+        except Exception as error:  # noqa: BLE001 - the stanza boundary
+            name = getattr(entry.function, "__name__", "iq handler")
+            host.plugin_failed(entry.plugin, name, error, iq)
+            host.router.bounce(iq, StanzaError("internal-server-error"))
+            return
+        if payload is not IGNORE:
+            assert payload is None or isinstance(payload, Element)
+            host.router.route(iq.result(payload))
+
+
+class _OneQueue:
+    """Requests one after the other; the worker lives while there is work."""
+
+    def __init__(self, table: IqTable) -> None:
+        self._table = table
+        self._waiting: deque[tuple[_Entry, Iq]] = deque()
+        self._working = False
+
+    def put(self, entry: _Entry, iq: Iq) -> None:
+        if len(self._waiting) >= QUEUE_LIMIT:
+            raise StanzaError("resource-constraint", "Too many requests are waiting.")
+        self._waiting.append((entry, iq))
+        if not self._working:
+            self._working = True
+            gevent.spawn(self._work)
+
+    def _work(self) -> None:
+        try:
+            while self._waiting:
+                self._table.run(*self._waiting.popleft())
+        finally:
+            self._working = False
+
+
+class _Parallel:
+    """Each request in a greenlet, up to a bound; beyond it, in line."""
+
+    def __init__(self, table: IqTable) -> None:
+        self._table = table
+        self._pool = Pool(PARALLEL_LIMIT)
+        self._waiting: deque[tuple[_Entry, Iq]] = deque()
+
+    def put(self, entry: _Entry, iq: Iq) -> None:
+        if not self._pool.full():
+            self._pool.spawn(self._work, entry, iq)
+        elif len(self._waiting) < QUEUE_LIMIT:
+            self._waiting.append((entry, iq))
+        else:
+            raise StanzaError("resource-constraint", "Too many requests are waiting.")
+
+    def _work(self, entry: _Entry, iq: Iq) -> None:
+        self._table.run(entry, iq)
+        while self._waiting:
+            self._table.run(*self._waiting.popleft())

@@ -1,0 +1,159 @@
+"""What a plugin has acquired on a host, so that all of it can be taken back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import gevent
+
+from stonechat.host import Timer
+from stonechat.iq import Component, Discipline, IqHandler
+from stonechat.stanza import Stanza
+
+if TYPE_CHECKING:
+    from stonechat.core.virtual_host import VirtualHost
+
+STOP_SECONDS = 5.0
+
+
+class Ledger:
+    """The acquisitions of one plugin on one host."""
+
+    def __init__(self, host: VirtualHost, plugin: str) -> None:
+        self._host = host
+        self._plugin = plugin
+        self._routes: set[str] = set()
+        self._handlers: set[tuple[Component, str]] = set()
+        self._timers: set[PluginTimer] = set()
+        self._greenlets: set[gevent.Greenlet] = set()
+        self._services: set[str] = set()
+        self._closed = False
+
+    def __len__(self) -> int:
+        """How many things the plugin holds."""
+        held = (self._routes, self._handlers, self._timers, self._greenlets, self._services)
+        return sum(len(things) for things in held)
+
+    def register_route(self, domain: str, handler: Callable[[Stanza], None]) -> None:
+        self._must_be_open()
+        self._host.router.add_route(domain, handler, self._plugin)
+        self._routes.add(domain)
+
+    def unregister_route(self, domain: str) -> None:
+        self._routes.remove(domain)
+        self._host.router.remove_route(domain)
+
+    def add_iq_handler(
+        self, component: Component, namespace: str, function: IqHandler, discipline: Discipline
+    ) -> None:
+        self._must_be_open()
+        table = self._host.iq_table(component)
+        table.add(("get", namespace), function, self._plugin, discipline)
+        table.add(("set", namespace), function, self._plugin, discipline)
+        self._handlers.add((component, namespace))
+
+    def remove_iq_handler(self, component: Component, namespace: str) -> None:
+        self._handlers.remove((component, namespace))
+        table = self._host.iq_table(component)
+        table.remove(("get", namespace))
+        table.remove(("set", namespace))
+
+    def spawn(self, function: Callable[..., Any], arguments: tuple[Any, ...]) -> gevent.Greenlet:
+        self._must_be_open()
+        greenlet = gevent.spawn(self._guarded, function, arguments)
+        self._greenlets.add(greenlet)
+        greenlet.link(self._greenlets.discard)
+        return greenlet
+
+    def call_later(
+        self, seconds: float, function: Callable[..., Any], arguments: tuple[Any, ...], every: bool
+    ) -> Timer:
+        self._must_be_open()
+        timer = PluginTimer(self, seconds, function, arguments, every)
+        timer.start()
+        return timer
+
+    def provide(self, name: str, service: Any) -> None:
+        self._must_be_open()
+        if name in self._host.services:
+            raise ValueError(f"the service {name!r} is provided already")
+        self._host.services[name] = service
+        self._services.add(name)
+
+    def close(self) -> None:
+        """Take everything back. Greenlets that do not end in time are reported."""
+        self._closed = True
+        for timer in list(self._timers):
+            timer.cancel()
+        for domain in list(self._routes):
+            self.unregister_route(domain)
+        for component, namespace in list(self._handlers):
+            self.remove_iq_handler(component, namespace)
+        for name in self._services:
+            del self._host.services[name]
+        self._services.clear()
+        # A plugin that stops itself does so in one of its own greenlets.
+        others = [g for g in self._greenlets if g is not gevent.getcurrent()]
+        gevent.killall(others, timeout=STOP_SECONDS)
+        alive = sum(not greenlet.dead for greenlet in others)
+        if alive:
+            self._host.log.error(
+                "greenlets outlive their plugin", plugin=self._plugin, greenlets=alive
+            )
+
+    def _must_be_open(self) -> None:
+        if self._closed:
+            raise RuntimeError(f"the plugin {self._plugin} has stopped")
+
+    def _guarded(self, function: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
+        try:
+            return function(*arguments)
+        except Exception as error:  # noqa: BLE001 - the fault boundary of a plugin
+            self._host.plugin_failed(self._plugin, getattr(function, "__name__", "?"), error, None)
+            return None
+
+
+class PluginTimer:
+    """A timer that runs its function in a greenlet of the plugin."""
+
+    __slots__ = ("_arguments", "_every", "_function", "_ledger", "_seconds", "_timer")
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        seconds: float,
+        function: Callable[..., Any],
+        arguments: tuple[Any, ...],
+        every: bool,
+    ) -> None:
+        self._ledger = ledger
+        self._seconds = seconds
+        self._function = function
+        self._arguments = arguments
+        self._every = every
+        self._timer: Timer | None = None
+
+    def start(self) -> None:
+        self._ledger._timers.add(self)
+        self._timer = self._ledger._host.timers.add(self._seconds, self._due)
+
+    def cancel(self) -> None:
+        self._every = False
+        if self._timer is not None:
+            self._timer.cancel()
+        self._ledger._timers.discard(self)
+
+    def _due(self) -> None:
+        if not self._every:
+            self._ledger._timers.discard(self)
+            self._ledger.spawn(self._function, self._arguments)
+            return
+        self._ledger.spawn(self._run_and_again, ())
+
+    def _run_and_again(self) -> None:
+        try:
+            self._ledger._guarded(self._function, self._arguments)
+        finally:
+            if self._every and not self._ledger._closed:
+                self.start()

@@ -1,0 +1,256 @@
+"""Metrics in the text form of OpenMetrics 1.0.
+
+Labels are names from the configuration and from code; what a stranger sends never
+becomes one, or he could fill the memory of whoever collects them.
+"""
+
+from __future__ import annotations
+
+import gc
+import time
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, NamedTuple
+
+from stonechat import __version__
+from stonechat.core.chains import SAMPLE_EVERY, Call
+from stonechat.core.figures import expiries, open_descriptors, resident_bytes
+from stonechat.hookspecs import KINDS
+
+if TYPE_CHECKING:
+    from stonechat.core.server import Server
+
+CONTENT_TYPE = "application/openmetrics-text; version=1.0.0; charset=utf-8"
+
+# What the specification has after the name of a sample, by the type of its family.
+_SUFFIXES = {"counter": "_total", "info": "_info"}
+
+
+class Family(NamedTuple):
+    """Samples of one name; each with its labels."""
+
+    name: str
+    type: str
+    sentence: str
+    samples: Iterable[tuple[dict[str, str], float]]
+
+
+def calls_made(call: Call) -> int:
+    """How often a hook was called: of filters, one call in so many is counted."""
+    return call.calls * SAMPLE_EVERY if KINDS[call.hook] == "filters" else call.calls
+
+
+def seconds_spent(call: Call) -> float:
+    return call.seconds * SAMPLE_EVERY
+
+
+def render(server: Server) -> str:
+    """All metrics of a node; may block for the files of certificates."""
+    lines: list[str] = []
+    for family in _families(server):
+        lines.append(f"# TYPE {family.name} {family.type}")
+        lines.append(f"# HELP {family.name} {family.sentence}")
+        name = family.name + _SUFFIXES.get(family.type, "")
+        lines.extend(
+            f"{name}{_labels(labels)} {_number(value)}" for labels, value in family.samples
+        )
+    lines.append("# EOF")
+    return "\n".join(lines) + "\n"
+
+
+def _families(server: Server) -> Iterator[Family]:
+    yield from _node(server)
+    yield from _hosts(server)
+    yield from _plugins(server)
+    yield from _store(server)
+    yield from _process()
+
+
+def _node(server: Server) -> Iterator[Family]:
+    yield Family(
+        "stonechat_build",
+        "info",
+        "The version of the server.",
+        [({"version": __version__}, 1)],
+    )
+    yield _one(
+        "stonechat_start_time_seconds",
+        "gauge",
+        "When the server was ready, in seconds since the epoch.",
+        server.started_at / 1_000_000,
+    )
+    yield _one(
+        "stonechat_connections",
+        "gauge",
+        "Connections of clients, logged in or not.",
+        server.books.connection_count,
+    )
+    yield _one(
+        "stonechat_unauthenticated_connections",
+        "gauge",
+        "Connections of clients that have not logged in.",
+        server.books.stranger_count,
+    )
+    yield Family(
+        "stonechat_connections_accepted",
+        "counter",
+        "Connections that a listener took.",
+        [
+            (
+                {
+                    "type": port.options.type,
+                    "address": port.options.address,
+                    "port": str(port.port),
+                },
+                port.accepted,
+            )
+            for port in server.ports
+        ],
+    )
+    watchdog = server.watchdog
+    yield _one(
+        "stonechat_blocks",
+        "counter",
+        "Times that something kept the server from all else for longer than allowed.",
+        watchdog.blocks if watchdog is not None else 0,
+    )
+
+
+def _hosts(server: Server) -> Iterator[Family]:
+    hosts = list(server.hosts.values())
+    yield Family(
+        "stonechat_sessions",
+        "gauge",
+        "Clients that have bound a resource.",
+        [({"host": host.name}, len(host.session_manager)) for host in hosts],
+    )
+    yield Family(
+        "stonechat_logins",
+        "counter",
+        "Logins that succeeded.",
+        [({"host": host.name}, host.logins) for host in hosts],
+    )
+    yield Family(
+        "stonechat_login_failures",
+        "counter",
+        "Logins that were refused.",
+        [({"host": host.name}, host.login_failures) for host in hosts],
+    )
+    certificates = {name: host.certificate for name, host in server.configuration.hosts.items()}
+    yield Family(
+        "stonechat_certificate_expiry_seconds",
+        "gauge",
+        "When the host's certificate expires, in seconds since the epoch.",
+        [
+            ({"host": host}, moment / 1_000_000)
+            for host, moment in expiries(certificates, server.run_blocking).items()
+        ],
+    )
+
+
+def _plugins(server: Server) -> Iterator[Family]:
+    hosts = list(server.hosts.values())
+    running = [
+        ({"host": host.name, "plugin": name}, state)
+        for host in hosts
+        for names, state in ((host.plugins.running, 1), (host.plugins.quarantined, 0))
+        for name in names
+    ]
+    yield Family(
+        "stonechat_plugin_running",
+        "gauge",
+        "1 for a plugin at work, 0 for one that could not start or was suspended.",
+        running,
+    )
+    calls = [
+        ({"host": host.name, "plugin": call.plugin, "hook": call.hook}, call)
+        for host in hosts
+        for call in host.hooks.calls()
+    ]
+    yield Family(
+        "stonechat_plugin_calls",
+        "counter",
+        "Calls of a plugin's hooks; those of filters are estimated from samples.",
+        [(labels, calls_made(call)) for labels, call in calls],
+    )
+    yield Family(
+        "stonechat_plugin_errors",
+        "counter",
+        "Exceptions that a plugin's hooks raised.",
+        [(labels, call.errors) for labels, call in calls],
+    )
+    yield Family(
+        "stonechat_plugin_seconds",
+        "counter",
+        "Time spent in a plugin's hooks, waiting included; estimated from samples.",
+        [(labels, seconds_spent(call)) for labels, call in calls],
+    )
+
+
+def _store(server: Server) -> Iterator[Family]:
+    figures = server.store.figures
+    for name, kind, sentence, value in (
+        ("commits", "counter", "Transactions committed.", figures.commits),
+        ("writes", "counter", "Pieces of work that wrote, done or failed.", figures.writes),
+        ("failed_writes", "counter", "Writes that failed.", figures.failed_writes),
+        (
+            "dropped_writes",
+            "counter",
+            "Writes that may be lost, and were, because too much was waiting.",
+            figures.dropped_writes,
+        ),
+        ("waiting_writes", "gauge", "Writes that wait for their turn.", figures.writes_waiting),
+        ("waiting_reads", "gauge", "Reads that wait for their turn.", figures.reads_waiting),
+    ):
+        yield _one(f"stonechat_store_{name}", kind, sentence, value)
+
+
+def _process() -> Iterator[Family]:
+    yield _one(
+        "process_cpu_seconds",
+        "counter",
+        "Processor time that the process has used.",
+        time.process_time(),
+    )
+    yield _one(
+        "process_resident_memory_bytes",
+        "gauge",
+        "Memory of the process.",
+        resident_bytes(),
+    )
+    descriptors = open_descriptors()
+    if descriptors is not None:
+        yield _one("process_open_fds", "gauge", "Open files and sockets.", descriptors)
+    generations = [
+        ({"generation": str(number)}, generation)
+        for number, generation in enumerate(gc.get_stats())
+    ]
+    yield Family(
+        "python_gc_collections",
+        "counter",
+        "Runs of the garbage collector.",
+        [(labels, generation["collections"]) for labels, generation in generations],
+    )
+    yield Family(
+        "python_gc_objects_collected",
+        "counter",
+        "Objects that the garbage collector freed.",
+        [(labels, generation["collected"]) for labels, generation in generations],
+    )
+
+
+def _one(name: str, kind: str, sentence: str, value: float) -> Family:
+    return Family(name, kind, sentence, [({}, value)])
+
+
+def _labels(labels: dict[str, str]) -> str:
+    if not labels:
+        return ""
+    return "{" + ",".join(f'{name}="{_escape(text)}"' for name, text in labels.items()) + "}"
+
+
+def _escape(text: str) -> str:
+    return text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+
+
+def _number(value: float) -> str:
+    return str(value) if isinstance(value, int) else f"{value:.6f}"

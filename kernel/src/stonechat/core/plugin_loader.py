@@ -1,0 +1,87 @@
+"""Finds plugins and authentication backends among what is installed."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any
+
+from stonechat.core.config_types import BrokenPlugin, Kind, UnknownPlugin
+from stonechat.options import PluginOptions
+
+GROUPS: dict[Kind, str] = {
+    "plugin": "stonechat.plugins",
+    "auth": "stonechat.auth_backends",
+}
+
+# Where what is not installed comes from, for the advice to install it.
+_OURS: dict[Kind, dict[str, str]] = {
+    "plugin": {
+        name: f"stonechat-{name}"
+        for name in (
+            "cputime",
+            "disco",
+            "echo",
+            "last",
+            "offline",
+            "ping",
+            "register",
+            "roster",
+            "time",
+            "version",
+        )
+    },
+    "auth": {"internal": "stonechat-auth-internal"},
+}
+
+
+# Classes that come before what is installed; the test kit puts them here.
+given: dict[tuple[Kind, str], type[Any]] = {}
+
+
+class NoOptions(PluginOptions):
+    """For a plugin that has none."""
+
+
+def installed(kind: Kind) -> dict[str, EntryPoint]:
+    """The entry points of a kind by name; what pip installed meanwhile is among them."""
+    importlib.invalidate_caches()
+    return {point.name: point for point in entry_points(group=GROUPS[kind])}
+
+
+def load(kind: Kind, name: str) -> type[Any]:
+    """The class of a plugin or a backend; UnknownPlugin or BrokenPlugin."""
+    if (kind, name) in given:
+        return given[kind, name]
+    points = installed(kind)
+    point = points.get(name)
+    if point is None:
+        raise UnknownPlugin(
+            kind, name, sorted({*points, *_OURS[kind]}), _OURS[kind].get(name, "")
+        )
+    try:
+        found = point.load()
+    except Exception as error:  # noqa: BLE001 - anything may go wrong in a stranger's code
+        raise BrokenPlugin(f"{point.value} cannot be loaded: {error!r}") from error
+    if not isinstance(found, type):
+        raise BrokenPlugin(f"{point.value} is not a class")
+    return found
+
+
+def options_of(kind: Kind, name: str) -> type[PluginOptions]:
+    """The options model of a plugin or a backend: the configuration's resolver."""
+    model = getattr(load(kind, name), "Options", NoOptions)
+    if not (isinstance(model, type) and issubclass(model, PluginOptions)):
+        raise BrokenPlugin(f"the Options of {name} are no PluginOptions")
+    return model
+
+
+def forget_code(kind: Kind, name: str) -> None:
+    """Import a plugin anew when it is loaded the next time: its code may have changed."""
+    point = installed(kind).get(name)
+    if point is None:
+        return
+    package = point.module.partition(".")[0]
+    for module in [m for m in sys.modules if m == package or m.startswith(f"{package}.")]:
+        del sys.modules[module]

@@ -1,0 +1,280 @@
+"""The plugins of one host: started in order, kept apart, stopped without a trace."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import gevent
+from gevent.lock import RLock
+from pluggy import PluginValidationError
+
+from stonechat.commands import CommandError
+from stonechat.core import plugin_loader
+from stonechat.core.config_types import PluginSetting
+from stonechat.core.ledger import Ledger
+from stonechat.errors import ConfigError, StonechatError
+from stonechat.host import Host
+from stonechat.options import PluginOptions
+from stonechat.storage import Schema
+
+if TYPE_CHECKING:
+    from stonechat.core.command_registry import CommandRegistry
+    from stonechat.core.virtual_host import VirtualHost
+
+BUDGET_SECONDS = 60.0
+
+
+@dataclass(slots=True)
+class Running:
+    """A plugin at work."""
+
+    name: str
+    instance: Any
+    options: PluginOptions
+    ledger: Ledger
+    required: bool
+
+
+class HostPlugins:
+    """Starts and stops the plugins of a host, and suspends one that keeps failing.
+
+    A plugin that cannot start is quarantined: the reason is kept, the host
+    goes on without it, unless the plugin is required.
+    """
+
+    def __init__(
+        self, host: VirtualHost, commands: CommandRegistry, errors_per_minute: int
+    ) -> None:
+        self._host = host
+        self._commands = commands
+        self.errors_per_minute = errors_per_minute
+        self._lock = RLock()
+        self._failures: dict[str, tuple[float, int]] = {}
+        self.running: dict[str, Running] = {}
+        self.quarantined: dict[str, str] = {}
+
+    # Many at once
+
+    def start_all(self, settings: Mapping[str, PluginSetting]) -> None:
+        """Start plugins so that each comes after those it requires; ConfigError for a required one."""
+        with self._lock:
+            for setting in _ordered(settings, self._requirements):
+                self._start_or_quarantine(setting)
+
+    def stop_all(self) -> None:
+        """Stop everything, the last one first."""
+        with self._lock:
+            for name in reversed(list(self.running)):
+                self._stop(name)
+
+    # One
+
+    def enable(self, setting: PluginSetting) -> None:
+        """Start one plugin; CommandError says why it does not start."""
+        with self._lock:
+            if setting.name in self.running:
+                raise CommandError(f"{setting.name} is enabled on {self._host.name} already")
+            try:
+                self._start(setting)
+            except Exception as error:  # noqa: BLE001 - the fault boundary of a plugin
+                self._quarantine(setting.name, error)
+                raise CommandError(f"{setting.name} does not start: {error}") from error
+
+    def disable(self, name: str) -> PluginSetting:
+        """Stop one plugin; returns what would start it again."""
+        with self._lock:
+            if self.quarantined.pop(name, None) is not None:
+                return PluginSetting(name, plugin_loader.NoOptions())
+            if name not in self.running:
+                raise CommandError(f"{name} is not enabled on {self._host.name}")
+            dependants = [
+                other for other in self.running if name in self._requirements(other)
+            ]
+            if dependants:
+                raise CommandError(f"{name} is required by {', '.join(sorted(dependants))}")
+            running = self.running[name]
+            self._stop(name)
+            return PluginSetting(name, running.options, running.required)
+
+    def reconfigure(self, setting: PluginSetting) -> None:
+        """Start a plugin anew with other options, and those that require it after it."""
+        with self._lock:
+            stopped = [setting]
+            for name in self._dependants(setting.name):
+                running = self.running[name]
+                stopped.append(PluginSetting(name, running.options, running.required))
+            for old in reversed(stopped):
+                if old.name in self.running:
+                    self._stop(old.name)
+            self.quarantined.pop(setting.name, None)
+            for new in stopped:
+                self._start_or_quarantine(new)
+
+    def reload_code(self, name: str) -> None:
+        """Start a plugin anew from the code that is installed now."""
+        with self._lock:
+            if name not in self.running:
+                raise CommandError(f"{name} is not enabled on {self._host.name}")
+            running = self.running[name]
+            plugin_loader.forget_code("plugin", name)
+            model = plugin_loader.options_of("plugin", name)
+            options = model(**running.options.model_dump(exclude_unset=True))
+            self.reconfigure(PluginSetting(name, options, running.required))
+            if name in self.quarantined:
+                raise CommandError(f"{name} does not start: {self.quarantined[name]}")
+
+    def _dependants(self, name: str) -> list[str]:
+        """The running plugins that require this one, directly or not, in the order they started."""
+        found = {name}
+        for other in self.running:
+            if found.intersection(self._requirements(other)):
+                found.add(other)
+        return [other for other in self.running if other in found and other != name]
+
+    def _requirements(self, name: str) -> tuple[str, ...]:
+        running = self.running.get(name)
+        if running is not None:
+            return tuple(getattr(running.instance, "requires", ()))
+        try:
+            return tuple(getattr(plugin_loader.load("plugin", name), "requires", ()))
+        except StonechatError:
+            return ()
+
+    def _start_or_quarantine(self, setting: PluginSetting) -> None:
+        try:
+            self._start(setting)
+        except Exception as error:  # noqa: BLE001 - the fault boundary of a plugin
+            self._quarantine(setting.name, error)
+            if setting.required:
+                raise ConfigError(
+                    f"{self._host.name}: the required plugin {setting.name}"
+                    f" does not start: {error}"
+                ) from error
+
+    def _quarantine(self, name: str, error: BaseException) -> None:
+        self.quarantined[name] = str(error) or repr(error)
+        self._host.log.error("plugin does not start", plugin=name, exc_info=error)
+
+    def _start(self, setting: PluginSetting) -> None:
+        if setting.fault:
+            raise StonechatError(setting.fault)
+        name = setting.name
+        cls = plugin_loader.load("plugin", name)
+        missing = [other for other in getattr(cls, "requires", ()) if other not in self.running]
+        if missing:
+            raise StonechatError(f"it requires {', '.join(missing)}, not enabled here")
+        host = self._host
+        schema = getattr(cls, "schema", None)
+        if isinstance(schema, Schema):
+            host.storage.ensure(schema)
+        ledger = Ledger(host, name)
+        face = Host(host, ledger, name, host.log.bind(plugin=name))
+        instance = cls(face, setting.options)
+        try:
+            if hasattr(instance, "start"):
+                instance.start()
+            self._connect(name, instance)
+        except BaseException:
+            self._disconnect(name, instance)
+            ledger.close()
+            raise
+        self.running[name] = Running(name, instance, setting.options, ledger, setting.required)
+        self.quarantined.pop(name, None)
+        self._failures.pop(name, None)
+        host.log.info("plugin started", plugin=name)
+
+    def _connect(self, name: str, instance: Any) -> None:
+        """Put the plugin's hooks, handlers and commands to work."""
+        host = self._host
+        try:
+            host.hooks.add(name, instance)
+        except PluginValidationError as error:
+            raise StonechatError(str(error)) from error
+        for hook, table in (
+            ("stonechat_iq_handlers", host.local_iq),
+            ("stonechat_account_iq_handlers", host.account_iq),
+        ):
+            for handlers in host.hooks.answers(hook, name):
+                for key, function in handlers.items():
+                    table.add(key, function, name)
+        for handlers in host.hooks.answers("stonechat_unauthenticated_iq_handlers", name):
+            for key, function in handlers.items():
+                if key in host.unauthenticated_iq:
+                    raise StonechatError(f"{key} before authentication is handled already")
+                host.unauthenticated_iq[key] = function
+        for makers in host.hooks.answers("stonechat_stream_features", name):
+            host.feature_makers += tuple((name, make) for make in makers)
+        self._commands.add_owner(instance, host=host.name, plugin=name)
+
+    def _disconnect(self, name: str, instance: Any) -> None:
+        host = self._host
+        if host.hooks.manager.is_registered(instance):
+            for handlers in host.hooks.answers("stonechat_unauthenticated_iq_handlers", name):
+                for key, function in handlers.items():
+                    if host.unauthenticated_iq.get(key) == function:
+                        del host.unauthenticated_iq[key]
+            host.hooks.remove(instance)
+        host.local_iq.remove_plugin(name)
+        host.account_iq.remove_plugin(name)
+        host.feature_makers = tuple(m for m in host.feature_makers if m[0] != name)
+        self._commands.remove_owner(instance)
+
+    def _stop(self, name: str) -> None:
+        running = self.running.pop(name)
+        self._disconnect(name, running.instance)
+        try:
+            if hasattr(running.instance, "stop"):
+                running.instance.stop()
+        except Exception as error:  # noqa: BLE001 - the fault boundary of a plugin
+            self._host.log.error("plugin failed to stop", plugin=name, exc_info=error)
+        running.ledger.close()
+        self._host.log.info("plugin stopped", plugin=name)
+
+    # The error budget
+
+    def count_failure(self, name: str) -> None:
+        """A plugin has failed; too often within a minute, and it is suspended."""
+        if name not in self.running:
+            return
+        now = time.monotonic()
+        begun, count = self._failures.get(name, (now, 0))
+        if now - begun > BUDGET_SECONDS:
+            begun, count = now, 0
+        self._failures[name] = (begun, count + 1)
+        if count + 1 == self.errors_per_minute:
+            # Not here: the failure may have come out of a hook under way.
+            gevent.spawn(self._suspend, name)
+
+    def _suspend(self, name: str) -> None:
+        with self._lock:
+            if name not in self.running:
+                return
+            for other in reversed(self._dependants(name)):
+                self._stop(other)
+                self.quarantined[other] = f"stopped, for it requires {name}"
+            self._stop(name)
+            self.quarantined[name] = "suspended: it failed too often"
+            self._host.log.error("plugin suspended", plugin=name)
+
+
+def _ordered(
+    settings: Mapping[str, PluginSetting], requirements: Callable[[str], Iterable[str]]
+) -> list[PluginSetting]:
+    """Each setting after those it requires; a circle is broken where it begins."""
+    order: list[PluginSetting] = []
+    seen: set[str] = set()
+
+    def visit(name: str) -> None:
+        if name in seen or name not in settings:
+            return
+        seen.add(name)
+        for other in requirements(name):
+            visit(other)
+        order.append(settings[name])
+
+    for name in settings:
+        visit(name)
+    return order

@@ -1,0 +1,114 @@
+"""The router: a stanza's domain decides who gets it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple, Protocol
+
+from structlog.typing import FilteringBoundLogger
+
+from stonechat.cluster import Cluster
+from stonechat.errors import JIDError, StanzaError
+from stonechat.stanza import Iq, Presence, Stanza
+
+# A stanza that is passed on more often than this runs in a circle.
+MAX_HOPS = 20
+
+
+class Route(NamedTuple):
+    """Who answers for a domain on this node."""
+
+    handler: Callable[[Stanza], None]
+    owner: str
+
+
+class RemoteDomains(Protocol):
+    """Who takes what no node answers for: the s2s manager."""
+
+    def route(self, stanza: Stanza) -> None: ...
+
+
+class Router:
+    """Two tables: routes of this node, then those of other nodes; the rest is federation.
+
+    A route for `*.example.org` takes the subdomains that nobody else names;
+    only components register such ones.
+    """
+
+    def __init__(
+        self, cluster: Cluster, remote_domains: RemoteDomains, log: FilteringBoundLogger
+    ) -> None:
+        self._local: dict[str, Route] = {}
+        self._cluster = cluster
+        self._remote_domains = remote_domains
+        self._log = log
+
+    @property
+    def domains(self) -> tuple[str, ...]:
+        """The domains that this node answers for."""
+        return tuple(self._local)
+
+    def owner(self, domain: str) -> str:
+        """Who answers for a domain on this node, or `""`."""
+        route = self._local.get(domain)
+        return "" if route is None else route.owner
+
+    def add_route(self, domain: str, handler: Callable[[Stanza], None], owner: str) -> None:
+        """Answer for a domain; ValueError if somebody does already."""
+        if domain in self._local:
+            raise ValueError(f"{domain} is served by {self._local[domain].owner} already")
+        self._local[domain] = Route(handler, owner)
+        self._cluster.route_added(domain)
+
+    def remove_route(self, domain: str) -> None:
+        """Answer for a domain no longer; KeyError if nobody did."""
+        del self._local[domain]
+        self._cluster.route_removed(domain)
+
+    def route(self, stanza: Stanza) -> None:
+        """Send a stanza on its way; what cannot be delivered is answered to its sender."""
+        try:
+            to = stanza.to
+            if to is None:
+                raise StanzaError("bad-request", "The stanza has no recipient.")
+            if stanza.hops > MAX_HOPS:
+                self._log.error("a stanza runs in a circle", stanza=stanza.summary())
+                return
+            stanza.hops += 1
+            route = self._local.get(to.domain)
+            if route is not None:
+                route.handler(stanza)
+            else:
+                self._route_elsewhere(stanza, to.domain)
+        except StanzaError as error:
+            self.bounce(stanza, error)
+        except JIDError as error:
+            self.bounce(stanza, StanzaError("jid-malformed", str(error)))
+
+    def _route_elsewhere(self, stanza: Stanza, domain: str) -> None:
+        node = self._cluster.node_of_route(domain)
+        if node is not None:
+            self._cluster.forward(node, stanza)
+            return
+        _, _, parent = domain.partition(".")
+        route = self._local.get(f"*.{parent}")
+        if route is not None:
+            route.handler(stanza)
+            return
+        self._remote_domains.route(stanza)
+
+    def bounce(self, stanza: Stanza, error: StanzaError) -> None:
+        """Answer a stanza with an error.
+
+        Errors and results are never answered (RFC 6120, 8.3.1), nor is the
+        news that somebody is gone.
+        """
+        type_ = stanza.attributes.get("type", "")
+        if type_ == "error" or (type(stanza) is Iq and not stanza.is_request):
+            return
+        if type(stanza) is Presence and type_ == "unavailable":
+            return
+        reply = stanza.error_reply(error)
+        reply.hops = stanza.hops
+        if "to" in reply.attributes:
+            self.route(reply)

@@ -1,0 +1,334 @@
+"""The server: puts all the parts together, and takes them apart again in order."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import gevent
+from gevent.event import Event
+from gevent.threadpool import ThreadPool
+
+from stonechat import __version__
+from stonechat.auth import AuthBackend
+from stonechat.cluster import Cluster, SingleNode
+from stonechat.core import plugin_loader, systemd
+from stonechat.core.accounts import HostAccounts
+from stonechat.core.client_port import ClientPort
+from stonechat.core.command_registry import CommandRegistry
+from stonechat.core.config_model import ClientListener
+from stonechat.core.config_types import Configuration, HostConfiguration
+from stonechat.core.ledger import Ledger
+from stonechat.core.log import get_logger
+from stonechat.core.plugin_manager import HostPlugins
+from stonechat.core.router import Router
+from stonechat.core.s2s_manager import S2SManager
+from stonechat.core.secrets_file import load_or_create_secret
+from stonechat.core.store import Store, open_store
+from stonechat.core.throttle import LoginThrottle
+from stonechat.core.virtual_host import VirtualHost
+from stonechat.core.watchdog import Watchdog
+from stonechat.errors import ConfigError, StreamError
+from stonechat.host import Host
+from stonechat.jid import JID
+from stonechat.net.certificates import CertificatePaths
+from stonechat.net.connection import Connection
+from stonechat.net.limits import AddressLimits
+from stonechat.net.poller import Poller
+from stonechat.net.timers import TimerWheel
+from stonechat.net.tls import TlsContexts
+
+T = TypeVar("T")
+
+THREADS = 10
+SWEEP_SECONDS = 10.0
+SESSIONS_PER_SLICE = 500
+
+
+class Server:
+    """One node. `start` brings it up, `stop` drains it; both block their greenlet."""
+
+    def __init__(
+        self,
+        configuration: Configuration,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        wall_clock: Callable[[], int] = time.time_ns,
+    ) -> None:
+        self.configuration = configuration
+        self.log = get_logger()
+        self.hub = gevent.get_hub()
+        self.poller = Poller(self.hub, self._connection_failed)
+        self.timers = TimerWheel(clock, on_error=self._timer_failed)
+        self.commands = CommandRegistry()
+        self.cluster: Cluster = SingleNode()
+        self.router = Router(self.cluster, S2SManager(), self.log)
+        self.hosts: dict[str, VirtualHost] = {}
+        self.ports: list[ClientPort] = []
+        self.contexts: TlsContexts | None = None
+        self.books = self._make_books()
+        self.started_at = 0
+        self.stopped = Event()
+        self._stopping = False
+        self._clock = clock
+        self._wall_clock = wall_clock
+        self._latest = 0
+        self._threads = ThreadPool(THREADS)
+        self._store: Store | None = None
+        self._watchdog: Watchdog | None = None
+        self._throttle = LoginThrottle(clock)
+        self._secret = b""
+        self._backends: list[tuple[AuthBackend, Ledger]] = []
+
+    @property
+    def store(self) -> Store:
+        assert self._store is not None, "the server has not started"
+        return self._store
+
+    @property
+    def watchdog(self) -> Watchdog | None:
+        return self._watchdog
+
+    def now(self) -> int:
+        """Microseconds since the epoch, always later than the last time (promise R10)."""
+        now = self._wall_clock() // 1000
+        self._latest = now if now > self._latest else self._latest + 1
+        return self._latest
+
+    # Start
+
+    def start(self) -> None:
+        """Bring everything up; ConfigError or StorageError, and nothing is left running."""
+        try:
+            self._start()
+        except BaseException:
+            self._tear_down()
+            raise
+
+    def _start(self) -> None:
+        configuration = self.configuration
+        configuration.data_dir.mkdir(parents=True, exist_ok=True)
+        self._secret = load_or_create_secret(configuration.data_dir / "server.secret")
+        self._store = open_store(
+            configuration.storage.url,
+            configuration.data_dir,
+            durability=configuration.durability,
+        )
+        self.timers.start(self.hub)
+        watchdog = configuration.watchdog
+        self._watchdog = Watchdog(
+            self.hub, watchdog.block_warning, watchdog.block_abort, self._blocked
+        )
+        self.contexts = self.make_contexts(configuration)
+        # The ports first: a port that is taken stops the start before any
+        # plugin has done a thing.
+        for listener in configuration.listeners:
+            self.ports.append(self.make_port(listener))
+        for port in self.ports:
+            port.open()
+        for host in configuration.hosts.values():
+            self.add_host(host)
+        self.started_at = self.now()
+        self.timers.add(SWEEP_SECONDS, self._sweep)
+        systemd.notify("READY=1")
+        self.log.info("ready", version=__version__, hosts=list(self.hosts))
+
+    def make_contexts(self, configuration: Configuration) -> TlsContexts | None:
+        """The TLS contexts of all hosts that have a certificate; ConfigError for a bad file."""
+        certificates = {
+            domain: CertificatePaths(host.certificate.chain, host.certificate.key)
+            for domain, host in configuration.hosts.items()
+            if host.certificate is not None
+        }
+        if not certificates:
+            return None
+        clients = [o for o in configuration.listeners if isinstance(o, ClientListener)]
+        return TlsContexts(
+            certificates,
+            next(iter(certificates)),
+            minimum_version=configuration.tls.min_version,
+            ciphers=configuration.tls.ciphers,
+            request_client_certificate=any(o.client_certificates for o in clients),
+            trust=configuration.tls.client_ca,
+            alpn=("xmpp-client",),
+        )
+
+    def _make_books(self) -> AddressLimits[Connection]:
+        limits = self.configuration.limits
+        return AddressLimits(
+            connections_per_address=limits.connections_per_address,
+            strangers_per_address=limits.unauthenticated_per_address,
+            strangers=limits.unauthenticated_total,
+        )
+
+    def make_port(self, listener: Any) -> ClientPort:
+        """A port as a listener's options want it, not open yet."""
+        if not isinstance(listener, ClientListener):
+            raise ConfigError(f"there is nothing that listens as {listener.type}")
+        return ClientPort(listener, server=self)
+
+    def add_host(self, configuration: HostConfiguration) -> VirtualHost:
+        """Bring a virtual host up, with its backends and plugins."""
+        name = configuration.domain
+        log = self.log.bind(host=name)
+        host = VirtualHost(
+            name,
+            router=self.router,
+            cluster=self.cluster,
+            storage=self.store,
+            timers=self.timers,
+            data_dir=self.configuration.data_dir / "hosts" / name.replace(":", "_"),
+            access=configuration.access,
+            language=configuration.language,
+            now=self.now,
+            run_blocking=self.run_blocking,
+            log=log,
+        )
+        host.accounts = self.make_accounts(host, configuration)
+        host.plugins = HostPlugins(
+            host, self.commands, self.configuration.limits.plugin_errors_per_minute
+        )
+        host.plugins.start_all(configuration.plugins)
+        self.router.add_route(name, host.local_router.receive, f"host {name}")
+        self.hosts[name] = host
+        return host
+
+    def make_accounts(self, host: VirtualHost, configuration: HostConfiguration) -> HostAccounts:
+        """The accounts of a host over its backends, which are started."""
+        backends: list[tuple[str, AuthBackend]] = []
+        for setting in configuration.auth:
+            cls = plugin_loader.load("auth", setting.name)
+            label = f"auth-{setting.name}"
+            ledger = Ledger(host, label)
+            face = Host(host, ledger, label, host.log.bind(auth=setting.name))
+            backend = cls(face, setting.options)
+            schema = getattr(cls, "schema", None)
+            if schema is not None:
+                self.store.ensure(schema)
+            self._backends.append((backend, ledger))
+            backend.start()
+            backends.append((setting.name, backend))
+
+        def removed(account: JID) -> None:
+            host.session_manager.close_account(
+                account.localpart, StreamError("not-authorized", "The account was removed.")
+            )
+            host.notify("stonechat_account_removed", {"account": account})
+
+        return HostAccounts(
+            host.name,
+            backends,
+            secret=self._secret,
+            run_blocking=self.run_blocking,
+            on_created=lambda account: host.notify(
+                "stonechat_account_created", {"account": account}
+            ),
+            on_removed=removed,
+            throttle=self._throttle,
+            clock=self._clock,
+            sleep=self.sleep,
+        )
+
+    def sleep(self, seconds: float) -> None:
+        """Let a greenlet wait, by the server's clock."""
+        over = Event()
+        timer = self.timers.add(seconds, over.set)
+        try:
+            over.wait()
+        finally:
+            timer.cancel()
+
+    def sleep(self, seconds: float) -> None:
+        """Wait on the server's clock."""
+        due = Event()
+        self.timers.add(seconds, due.set)
+        due.wait()
+
+    def run_blocking(self, call: Callable[..., T], *arguments: Any) -> T:
+        """Run a call in the thread pool and wait for it."""
+        result: T = self._threads.apply(call, arguments)
+        return result
+
+    # At work
+
+    def _sweep(self) -> None:
+        """Now and then: white space to those who were silent for long."""
+        self.timers.add(SWEEP_SECONDS, self._sweep)
+        gevent.spawn(self._space_out)
+
+    def _space_out(self) -> None:
+        longest = self.configuration.limits.idle_timeout
+        if not longest:
+            return
+        for host in list(self.hosts.values()):
+            for number, session in enumerate(host.session_manager):
+                if session.idle_seconds >= longest and session.is_open:
+                    session.keep_alive(longest)
+                if number % SESSIONS_PER_SLICE == 0:
+                    gevent.sleep(0)
+
+    def _blocked(self, plugin: str, seconds: float, stack: str) -> None:
+        # In the watchdog's thread; nothing here touches the hub.
+        self.log.error("the server is blocked", plugin=plugin, seconds=round(seconds, 3), stack=stack)
+
+    def _connection_failed(self, connection: Connection, error: BaseException) -> None:
+        self.log.error("connection failed", address=connection.address, exc_info=error)
+
+    def _timer_failed(self, callback: Callable[..., object], error: BaseException) -> None:
+        self.log.error("timer failed", callback=repr(callback), exc_info=error)
+
+    # Stop
+
+    def stop(self, timeout: float | None = None) -> None:
+        """Stop accepting, tell every session, flush, and take all down (promise R11)."""
+        if self._stopping:
+            return
+        self._stopping = True
+        systemd.notify("STOPPING=1")
+        self.log.info("stopping")
+        for port in self.ports:
+            port.close()
+        limit = self.configuration.limits.shutdown_timeout if timeout is None else timeout
+        with gevent.Timeout(limit, False):
+            self._drain()
+        self._tear_down()
+        self.log.info("stopped")
+        self.stopped.set()
+
+    def _drain(self) -> None:
+        error = StreamError("system-shutdown")
+        sessions = []
+        for host in self.hosts.values():
+            for number, session in enumerate(host.session_manager):
+                session.close(error)
+                sessions.append(session)
+                if number % SESSIONS_PER_SLICE == 0:
+                    gevent.sleep(0)
+        for session in sessions:
+            while not session.is_gone:
+                gevent.sleep(0.02)
+
+    def _tear_down(self) -> None:
+        for port in self.ports:
+            port.close()
+        for host in self.hosts.values():
+            host.plugins.stop_all()
+        self._stop_backends()
+        self.timers.stop()
+        if self._watchdog is not None:
+            self._watchdog.stop()
+        if self._store is not None:
+            self._store.close()
+            self._store = None
+        self.poller.close()
+        self._threads.kill()
+
+    def _stop_backends(self) -> None:
+        while self._backends:
+            backend, ledger = self._backends.pop()
+            try:
+                backend.stop()
+            except Exception as error:  # noqa: BLE001 - backends are plugins
+                self.log.error("auth backend failed to stop", backend=repr(backend), exc_info=error)
+            ledger.close()

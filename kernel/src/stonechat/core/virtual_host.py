@@ -1,0 +1,149 @@
+"""A virtual host: one domain with plugins, accounts, access rules and data of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from stonechat import __version__
+from stonechat.core.access import AccessRules
+from stonechat.core.accounts import HostAccounts
+from stonechat.core.chains import Call, Hooks
+from stonechat.core.iq_dispatcher import IqTable
+from stonechat.core.local_router import LocalRouter
+from stonechat.core.requests import Requests
+from stonechat.core.session_manager import SessionManager
+from stonechat.errors import StanzaError
+from stonechat.host import Session
+from stonechat.iq import Component
+from stonechat.jid import JID
+from stonechat.stanza import Iq, Stanza
+from stonechat.storage import Storage
+from stonechat.xml import Element
+
+if TYPE_CHECKING:
+    from structlog.typing import FilteringBoundLogger
+
+    from stonechat.cluster import Cluster
+    from stonechat.core.plugin_manager import HostPlugins
+    from stonechat.core.router import Router
+    from stonechat.host import UnboundStream
+    from stonechat.net.timers import TimerWheel
+
+T = TypeVar("T")
+
+
+class VirtualHost:
+    """One domain at work: a `stonechat.host.Kernel` for its plugins."""
+
+    software_version = __version__
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        router: Router,
+        cluster: Cluster,
+        storage: Storage,
+        timers: TimerWheel,
+        data_dir: Path,
+        access: AccessRules,
+        language: str,
+        now: Callable[[], int],
+        run_blocking: Callable[..., Any],
+        log: FilteringBoundLogger,
+    ) -> None:
+        self.name = name
+        self.jid = JID.parse(name)
+        self.router = router
+        self.cluster = cluster
+        self.storage = storage
+        self.timers = timers
+        self.data_dir = data_dir
+        self.access = access
+        self.language = language
+        self.now = now
+        self.run_blocking = run_blocking
+        self.log = log
+        self.services: dict[str, Any] = {}
+        self.hooks = Hooks(self._hook_failed)
+        self.session_manager = SessionManager(self)
+        self.requests = Requests(router, timers)
+        self.local_iq = IqTable(self, "local")
+        self.account_iq = IqTable(self, "sm")
+        self.local_router = LocalRouter(self)
+        self.unauthenticated_iq: dict[
+            tuple[str, str], Callable[[UnboundStream, Iq], Element | None]
+        ] = {}
+        self.feature_makers: tuple[
+            tuple[str, Callable[[UnboundStream], Element | None]], ...
+        ] = ()
+        # Set right after: they need the host, and it needs them.
+        self.accounts: HostAccounts
+        self.plugins: HostPlugins
+
+    def iq_table(self, component: Component) -> IqTable:
+        return self.local_iq if component == "local" else self.account_iq
+
+    # What `stonechat.host.Host` hands on
+
+    def route(self, stanza: Stanza) -> None:
+        self.router.route(stanza)
+
+    def bounce(self, stanza: Stanza, error: StanzaError) -> None:
+        self.router.bounce(stanza, error)
+
+    def ask(self, iq: Iq, timeout: float) -> Iq:
+        return self.requests.ask(iq, timeout)
+
+    def session(self, jid: JID) -> Session | None:
+        return self.session_manager.session(jid) if jid.domain == self.name else None
+
+    def sessions(self, localpart: str) -> tuple[Session, ...]:
+        return self.session_manager.sessions(localpart)
+
+    def all_sessions(self) -> Iterable[Session]:
+        return iter(self.session_manager)
+
+    def may_see_presence(self, account: JID, watcher: JID) -> bool:
+        account, watcher = account.bare, watcher.bare
+        if account == watcher:
+            return True
+        answer = self.first(
+            "stonechat_may_see_presence", {"account": account, "watcher": watcher}
+        )
+        return answer is True
+
+    def collect(self, hook: str, arguments: dict[str, Any]) -> list[Any]:
+        return [answer for _, answer in self.hooks.collect(hook, arguments)]
+
+    def first(self, hook: str, arguments: dict[str, Any]) -> Any:
+        return self.hooks.first(hook, arguments)
+
+    def notify(self, hook: str, arguments: dict[str, Any]) -> None:
+        self.hooks.notify(hook, arguments)
+
+    def allows(self, rule: str, jid: JID | None, address: str | None) -> bool:
+        return self.access.allows(rule, jid, address)
+
+    def service(self, name: str) -> Any:
+        return self.services.get(name)
+
+    # Faults of plugins
+
+    def _hook_failed(self, call: Call, error: BaseException, stanza: Stanza | None) -> None:
+        self.plugin_failed(call.plugin, call.hook, error, stanza)
+
+    def plugin_failed(
+        self, plugin: str, where: str, error: BaseException, stanza: Stanza | None
+    ) -> None:
+        """Log and count what went wrong in a plugin; too much of it suspends the plugin."""
+        self.log.error(
+            "plugin failed",
+            plugin=plugin,
+            where=where,
+            stanza=stanza.summary() if stanza is not None else None,
+            exc_info=error,
+        )
+        self.plugins.count_failure(plugin)

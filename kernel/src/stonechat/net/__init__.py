@@ -1,0 +1,1 @@
+"""Sockets: polling, connections, TLS, listeners, timers. Private to the kernel."""

@@ -1,0 +1,382 @@
+"""One client socket: reading, writing, TLS, and an end that loses nothing on its way."""
+
+from __future__ import annotations
+
+import _socket
+import socket
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Protocol
+
+import gevent
+
+from stonechat.net.poller import READ, WRITE, Poller
+from stonechat.net.tls_socket import DONE, WANT_READ, WANT_WRITE, TlsError, TlsSocket
+
+if TYPE_CHECKING:
+    from stonechat.net.shaper import Shaper
+    from stonechat.net.timers import Timer, TimerWheel
+
+READ_SIZE = 64 * 1024
+TLS_READ_SIZE = 16 * 1024
+
+# How long a closed connection may take to fetch our last octets.
+LINGER_SECONDS = 2.0
+
+
+class Handler(Protocol):
+    """What a connection brings its octets to. All but `output_stuck` may block."""
+
+    def bytes_received(self, data: bytes) -> None:
+        """The next octets from the peer."""
+
+    def tls_established(self) -> None:
+        """The TLS handshake is done; octets from now on are encrypted."""
+
+    def connection_lost(self, reason: str) -> None:
+        """The connection has ended; called once, last of all."""
+
+    def output_stuck(self) -> None:
+        """More octets wait to be sent than the bound allows."""
+
+    def output_flowing(self) -> None:
+        """After `output_stuck`: everything is sent."""
+
+
+class Connection:
+    """A socket in the poll. `polled`, `reported` and `busy` belong to the poller.
+
+    `read_at` is when the peer last sent something (the poller's clock).
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "_dirty",
+        "_ending",
+        "_handler",
+        "_linger",
+        "_out",
+        "_paused",
+        "_peek",
+        "_poller",
+        "_socket",
+        "_stuck",
+        "_timers",
+        "_write_blocked",
+        "address",
+        "busy",
+        "descriptor",
+        "is_closed",
+        "polled",
+        "read_at",
+        "reported",
+        "shaper",
+        "tls",
+        "unsent",
+        "unsent_limit",
+    )
+
+    def __init__(
+        self,
+        sock: _socket.socket,
+        address: str,
+        poller: Poller,
+        timers: TimerWheel,
+        unsent_limit: int,
+    ) -> None:
+        self._socket = sock
+        self._poller = poller
+        self._timers = timers
+        self._handler: Handler | None = None
+        self._out: list[Any] = []  # bytes, or the memoryview of a rest
+        self._dirty = False
+        self._write_blocked = False
+        self._ending = False
+        self._stuck = False
+        self._paused: Timer | None = None
+        self._peek: tuple[Callable[[bytes], int], int] | None = None
+        self._linger: Timer | None = None
+        self.address = address
+        self.descriptor = sock.fileno()
+        self.polled = 0
+        self.reported = False
+        self.busy = False
+        self.is_closed = False
+        self.read_at = poller.now
+        self.shaper: Shaper | None = None
+        self.tls: TlsSocket | None = None
+        self.unsent = 0
+        self.unsent_limit = unsent_limit
+
+    def start(self, handler: Handler) -> None:
+        """Begin to read."""
+        self._handler = handler
+        self._peek = None
+        self.resume()
+
+    def start_peeking(self, look: Callable[[bytes], int], size: int) -> None:
+        """Show `look` what has come without taking it; it says how much to take.
+
+        It may `start` the connection, and peeking is then over; with `size`
+        octets shown and none taken the connection ends.
+        """
+        self._peek = (look, size)
+        self.resume()
+
+    @property
+    def idle_seconds(self) -> float:
+        """Seconds since the peer last sent something."""
+        return self._poller.now - self.read_at
+
+    @property
+    def handler(self) -> Handler | None:
+        return self._handler
+
+    @handler.setter
+    def handler(self, handler: Handler) -> None:
+        self._handler = handler
+
+    @property
+    def is_ending(self) -> bool:
+        """Whether nothing more can be sent."""
+        return self._ending or self.is_closed
+
+    # Reading
+
+    def handle(self, events: int) -> None:
+        """The poll says that the socket is ready."""
+        if self._peek is not None:
+            self._look(*self._peek)
+            return
+        tls = self.tls
+        if tls is not None and not tls.is_established:
+            self._handshake(tls)
+            return
+        if events & WRITE:
+            self._write_blocked = False
+            self.flush()
+            if self.is_closed:
+                return
+        if events & ~WRITE:
+            self._read(tls)
+
+    def _read(self, tls: TlsSocket | None) -> None:
+        try:
+            if tls is None:
+                data = self._socket.recv(READ_SIZE)
+            else:
+                result = tls.recv(TLS_READ_SIZE)
+                if result is WANT_READ or result is WANT_WRITE:
+                    return
+                data = result
+        except (BlockingIOError, InterruptedError):
+            return
+        except (OSError, TlsError) as error:
+            self._destroy(str(error))
+            return
+        if not data:
+            self._destroy("closed by the peer")
+            return
+        if self._ending:
+            return  # we only wait for the peer to see our end
+        poller = self._poller
+        self.read_at = poller.now
+        poller.spend(len(data))
+        shaper = self.shaper
+        if shaper is not None:
+            pause = shaper.consume(len(data), poller.now)
+            if pause > 0:
+                self._paused = self._timers.add(pause, self._unpause)
+                poller.register(self, self.polled & ~READ)
+        assert self._handler is not None
+        self._handler.bytes_received(data)
+
+    def _look(self, look: Callable[[bytes], int], size: int) -> None:
+        try:
+            data = self._socket.recv(size, socket.MSG_PEEK)
+        except (BlockingIOError, InterruptedError):
+            return
+        except OSError as error:
+            self._destroy(str(error))
+            return
+        if not data:
+            self._destroy("closed by the peer")
+            return
+        taken = look(data)
+        if taken:
+            if not self.is_closed:
+                self._socket.recv(taken)
+        elif len(data) >= size:
+            self._destroy("too much to look at")
+        elif not self.is_closed:
+            # What was only looked at would wake us again at once.
+            self._paused = self._timers.add(0.1, self._unpause)
+            self._poller.register(self, 0)
+
+    def _unpause(self) -> None:
+        self._paused = None
+        self.resume()
+
+    def resume(self) -> None:
+        """Poll for what is wanted now, unless the poller keeps this connection for a runner."""
+        if self.is_closed or self.busy:
+            return
+        events = 0 if self._paused is not None else READ
+        if self._write_blocked:
+            events |= WRITE
+        self._poller.register(self, events)
+
+    # TLS
+
+    def start_tls(self, tls: TlsSocket) -> None:
+        """Go on in TLS, on the same socket; `tls` was made for its descriptor.
+
+        What was written before leaves in the clear first.
+        """
+        self.flush()
+        self.tls = tls
+
+    def _handshake(self, tls: TlsSocket) -> None:
+        try:
+            outcome = tls.handshake()
+        except TlsError as error:
+            self._destroy(f"TLS handshake failed: {error}")
+            return
+        self._poller.spend(4096)
+        if outcome is DONE:
+            self._write_blocked = False
+            self.resume()
+            assert self._handler is not None
+            self._handler.tls_established()
+        else:
+            self._write_blocked = outcome is WANT_WRITE
+            self.resume()
+
+    # Writing
+
+    def write(self, data: bytes) -> None:
+        """Queue octets; they leave at the end of the turn. Dropped once the end has begun."""
+        if self._ending or self.is_closed:
+            return
+        self._out.append(data)
+        self.unsent += len(data)
+        if not self._dirty:
+            self._dirty = True
+            self._poller.wants_flush(self)
+        if self.unsent > self.unsent_limit and not self._stuck:
+            # What is queued within one turn may be fetched at its end.
+            self.flush()
+            if self.unsent > self.unsent_limit and not self.is_closed:
+                self._stuck = True
+                assert self._handler is not None
+                self._handler.output_stuck()
+
+    def flush(self) -> None:
+        """Send what is queued, as far as the socket takes it."""
+        self._dirty = False
+        out = self._out
+        if not out or self._write_blocked or self.is_closed:
+            return
+        tls = self.tls
+        if tls is not None and not tls.is_established:
+            return
+        data = out[0] if len(out) == 1 else b"".join(out)
+        size = len(data)
+        sent = 0
+        try:
+            if tls is None:
+                sent = self._socket.send(data)
+            else:
+                sent = self._send_tls(tls, data)
+        except (BlockingIOError, InterruptedError):
+            pass
+        except (OSError, TlsError) as error:
+            self._destroy(str(error))
+            return
+        out.clear()
+        self.unsent = size - sent
+        self._poller.spend(sent)
+        if sent < size:
+            out.append(memoryview(data)[sent:])
+            self._write_blocked = True
+            self.resume()
+            return
+        if self.polled & WRITE:
+            self.resume()
+        if self._stuck:
+            self._stuck = False
+            if not self._ending:
+                assert self._handler is not None
+                self._handler.output_flowing()
+        if self._ending:
+            self._send_end()
+
+    def _send_tls(self, tls: TlsSocket, data: bytes | memoryview) -> int:
+        view = memoryview(data)
+        sent = 0
+        while sent < len(view):
+            result = tls.send(view[sent:])
+            if not isinstance(result, int):
+                # TLS 1.3 without renegotiation never waits to read before it writes.
+                break
+            sent += result
+        return sent
+
+    # Ending
+
+    def close(self) -> None:
+        """Send what is queued, then end the connection; nothing more can be written."""
+        if self._ending or self.is_closed:
+            return
+        self._ending = True
+        self._linger = self._timers.add(LINGER_SECONDS, self._destroy, "closed")
+        if self._out:
+            if not self._write_blocked and not self._dirty:
+                self._dirty = True
+                self._poller.wants_flush(self)
+        else:
+            self._send_end()
+
+    def _send_end(self) -> None:
+        # The socket stays until the peer has closed its side too: closing it
+        # with octets unread would reset it, and take our last ones along.
+        try:
+            if self.tls is not None:
+                self.tls.shutdown()
+            self._socket.shutdown(socket.SHUT_WR)
+        except (OSError, TlsError) as error:
+            self._destroy(str(error))
+            return
+        if self._paused is not None:
+            self._paused.cancel()
+            self._paused = None
+        self.resume()
+
+    def abort(self, reason: str) -> None:
+        """End the connection at once; what is queued is dropped."""
+        self._destroy(reason)
+
+    def _destroy(self, reason: str) -> None:
+        if self.is_closed:
+            return
+        self.is_closed = True
+        self._ending = True
+        if self.polled:
+            self._poller.register(self, 0)
+        for timer in (self._linger, self._paused):
+            if timer is not None:
+                timer.cancel()
+        self._linger = self._paused = None
+        self._socket.close()
+        self.tls = None
+        self._out.clear()
+        self.unsent = 0
+        handler = self._handler
+        if handler is None:
+            return
+        self._handler = None
+        if self.busy:
+            # Its runner is still at work on what came before the end.
+            self._poller.when_back(self, handler, reason)
+        else:
+            # In a greenlet of its own: the end of a session may block.
+            gevent.spawn(handler.connection_lost, reason)

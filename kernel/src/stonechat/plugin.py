@@ -1,0 +1,56 @@
+"""What makes a class a plugin.
+
+A plugin is a class, found by an entry point of the group `stonechat.plugins`,
+of which every virtual host that enables it gets one instance:
+
+    class Plugin:
+        Options = Options                 # a PluginOptions; may be left out
+        requires = ("roster",)            # plugins that must be enabled before
+        schema = Schema(...)              # its tables, if it has any
+
+        def __init__(self, host: Host, options: Options): ...
+        def start(self) -> None: ...      # may be left out
+        def stop(self) -> None: ...       # may be left out
+
+Its methods marked with `@hookimpl` are its hooks, those with `@command` its
+commands. What it acquires through `host` is taken back when it stops.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from pluggy import HookimplMarker
+
+from stonechat.hookspecs import HANDLED, Handled
+
+__all__ = ["HANDLED", "ENTRY_POINTS", "Handled", "concerns", "concerns_of", "hookimpl"]
+
+ENTRY_POINTS = "stonechat.plugins"
+"""The entry point group of plugins."""
+
+hookimpl = HookimplMarker("stonechat")
+
+_Function = TypeVar("_Function", bound=Callable[..., Any])
+
+
+def concerns(*payloads: str) -> Callable[[_Function], _Function]:
+    """Call this filter only for stanzas with one of these children.
+
+    Payloads are qualified names, `"urn:xmpp:ping ping"`. The name
+    `"type:subscribe"` stands for all stanzas with that type instead.
+    """
+    if not payloads:
+        raise ValueError("concerns() wants at least one payload")
+
+    def mark(function: _Function) -> _Function:
+        function.stonechat_concerns = frozenset(payloads)  # type: ignore[attr-defined]
+        return function
+
+    return mark
+
+
+def concerns_of(function: Callable[..., Any]) -> frozenset[str] | None:
+    """The payloads that a filter concerns itself with; None for all."""
+    return getattr(function, "stonechat_concerns", None)

@@ -1,0 +1,1 @@
+"""Bytes in, events out: the XMPP stream without sockets, clock or log."""

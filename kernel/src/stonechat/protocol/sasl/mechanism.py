@@ -1,0 +1,106 @@
+"""What every SASL mechanism is made of, and the two rules about names that all obey."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol, TypeAlias
+
+from stonechat.errors import JIDError, SaslFailure
+from stonechat.jid import JID
+
+if TYPE_CHECKING:
+    from stonechat.auth import ScramCredentials
+
+# One sentence for an unknown account and for a wrong password: nobody learns which.
+NOT_AUTHORIZED = "The user name or the password is wrong."
+
+
+@dataclass(frozen=True, slots=True)
+class Challenge:
+    """The mechanism wants another response to this."""
+
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Success:
+    """The client has proved that it may use `account`, a bare JID made by the server.
+
+    `data` goes to the client with the success; b"" is none.
+    """
+
+    account: JID
+    data: bytes = field(default=b"")
+
+
+Outcome: TypeAlias = Challenge | Success
+
+
+class CredentialLookup(Protocol):
+    """What a mechanism may ask about the accounts of the one host it serves.
+
+    Any of these may block. Each may raise SaslFailure, which ends the attempt with that
+    condition (a throttle does so before it asks the backend), or StorageError.
+    """
+
+    def check_password(self, localpart: str, password: str) -> bool:
+        """Tell whether the password is right, as slowly for an unknown account."""
+
+    def scram_credentials(self, localpart: str, hash_name: str) -> ScramCredentials | None:
+        """The account's credentials for "SHA-1", "SHA-256" or "SHA-512"; None without any."""
+
+    def decoy_credentials(self, localpart: str, hash_name: str) -> ScramCredentials:
+        """What an unknown account is answered with: `stonechat.auth.decoy_scram`."""
+
+    def certificate_accounts(self) -> tuple[JID, ...]:
+        """The accounts of this host that the client's verified certificate names."""
+
+
+class Mechanism(ABC):
+    """One attempt to authenticate. Made for one attempt, thrown away after it.
+
+    `step` takes what the client sent and says what comes next, or raises SaslFailure.
+    It is not called again after Success or a failure.
+    """
+
+    def __init__(self, name: str, domain: str, lookup: CredentialLookup) -> None:
+        self.name = name
+        self.domain = domain
+        self.lookup = lookup
+        # Whom the attempt was about, prepared, as soon as it is known; for throttles.
+        self.localpart = ""
+
+    @abstractmethod
+    def step(self, response: bytes) -> Outcome: ...
+
+    def name_account(self, username: str) -> JID:
+        """The account that `username` means here; the session is named by this alone.
+
+        A name that cannot be an account's is answered like one that happens not to be.
+        """
+        if not username:
+            raise SaslFailure("malformed-request", "There is no user name.")
+        try:
+            account = JID.make(username, self.domain)
+        except JIDError as error:
+            raise SaslFailure("not-authorized", NOT_AUTHORIZED) from error
+        self.localpart = account.localpart
+        return account
+
+    def check_authzid(self, authzid: str, account: JID) -> None:
+        """Let nobody act as another: the authorization identity is none, or the account.
+
+        RFC 6120, 6.3.8 makes it a bare JID.
+        """
+        if authzid and parse_authzid(authzid) != account:
+            raise SaslFailure("invalid-authzid", "You may act for your own account only.")
+
+
+def parse_authzid(authzid: str) -> JID:
+    try:
+        return JID.parse(authzid)
+    except JIDError as error:
+        raise SaslFailure(
+            "invalid-authzid", "The authorization identity is not an address."
+        ) from error

@@ -1,0 +1,62 @@
+"""Which mechanisms a stream is offered, and how a chosen one is made."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+
+from stonechat.protocol.sasl.external import ExternalMechanism
+from stonechat.protocol.sasl.mechanism import CredentialLookup, Mechanism
+from stonechat.protocol.sasl.plain import PlainMechanism
+from stonechat.protocol.sasl.scram import PLUS, SCRAM_HASHES, ScramMechanism
+
+
+def mechanisms_offered(
+    capabilities: Collection[str],
+    scram_hashes: Collection[str],
+    *,
+    tls: bool,
+    allow_plain_without_tls: bool,
+    bindings: Mapping[str, bytes],
+    certificate_accounts: bool,
+) -> tuple[str, ...]:
+    """The mechanisms to offer, the strongest first.
+
+    `capabilities` and `scram_hashes` are those that all auth backends of the host have in
+    common (`stonechat.auth`): what one of them lacks would lock its users out.
+    `certificate_accounts` says that the client's certificate names an account here.
+    """
+    scram = [
+        name
+        for name, (hash_name, _) in SCRAM_HASHES.items()
+        if "scram_credentials" in capabilities and hash_name in scram_hashes
+    ]
+    offered = []
+    if tls and certificate_accounts:
+        offered.append("EXTERNAL")
+    if tls and bindings:
+        offered += [name + PLUS for name in scram]
+    offered += scram
+    # A password can be checked against SCRAM credentials too.
+    if (scram or "check_password" in capabilities) and (tls or allow_plain_without_tls):
+        offered.append("PLAIN")
+    return tuple(offered)
+
+
+def mechanism_maker(
+    domain: str,
+    lookup: CredentialLookup,
+    *,
+    offered: Collection[str],
+    bindings: Mapping[str, bytes],
+) -> Callable[[str], Mechanism]:
+    """A function that makes any mechanism of `mechanisms_offered` by its name, for one stream."""
+    plus_offered = any(name.startswith("SCRAM-") and name.endswith(PLUS) for name in offered)
+
+    def make(name: str) -> Mechanism:
+        if name == "PLAIN":
+            return PlainMechanism(name, domain, lookup)
+        if name == "EXTERNAL":
+            return ExternalMechanism(name, domain, lookup)
+        return ScramMechanism(name, domain, lookup, bindings=bindings, plus_offered=plus_offered)
+
+    return make

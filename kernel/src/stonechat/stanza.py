@@ -1,0 +1,494 @@
+"""Stanzas: message, presence and iq, as received bytes or as trees.
+
+A stanza that came over a stream keeps its bytes. Routing writes a new head
+around them and never looks inside; `element` builds the tree only when
+somebody asks.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import Iterable
+from typing import ClassVar, Self, cast
+
+from stonechat.errors import StanzaError
+from stonechat.jid import JID
+from stonechat.namespaces import NS_CLIENT, NS_STANZA_ERRORS
+from stonechat.xml import XML_LANG, Element, escape_attribute, parse, serialize
+
+__all__ = ["Element", "Iq", "Message", "Presence", "Stanza", "error_element"]
+
+CLIENT_CONTEXT = b"<x xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams'>"
+
+# One attribute of a head that is known to be well-formed.
+_ATTRIBUTE = re.compile(rb"\s+([^\s=]+)\s*=\s*(\"[^\"]*\"|'[^']*')")
+
+# An error that repeats a stanza larger than this would double a flood.
+_LARGEST_ECHO = 8192
+
+
+class Stanza:
+    """What message, presence and iq have in common.
+
+    `attributes` are those of the head, by qualified name, as they stand now;
+    change addresses only through `to` and `from_`. `children` are the
+    qualified names of the child elements, in order.
+    """
+
+    __slots__ = (
+        "_from",
+        "_head_end",
+        "_raw",
+        "_to",
+        "_tree",
+        "attributes",
+        "children",
+        "hops",
+    )
+
+    name: ClassVar[str]
+    _tag: ClassVar[bytes]
+
+    attributes: dict[str, str]
+    children: tuple[str, ...]
+    hops: int
+    _raw: bytes | None
+    _head_end: int
+    _tree: Element | None
+    _to: JID | None
+    _from: JID | None
+
+    def __init__(
+        self,
+        *payload: Element,
+        to: JID | None = None,
+        from_: JID | None = None,
+        type: str = "",
+        id: str = "",
+        lang: str = "",
+    ) -> None:
+        attributes = {}
+        if from_ is not None:
+            attributes["from"] = from_.text
+        if to is not None:
+            attributes["to"] = to.text
+        if type:
+            attributes["type"] = type
+        if id:
+            attributes["id"] = id
+        if lang:
+            attributes[XML_LANG] = lang
+        tree = Element(NS_CLIENT, self.name)
+        tree.attributes = attributes
+        tree.children = list(payload)
+        self.attributes = attributes
+        self.children = tuple(element.qualified_name for element in payload)
+        self.hops = 0
+        self._raw = None
+        self._head_end = 0
+        self._tree = tree
+        self._to = to
+        self._from = from_
+
+    @classmethod
+    def received(
+        cls, attributes: dict[str, str], children: tuple[str, ...], raw: bytes, head_end: int
+    ) -> Self:
+        """A stanza from its bytes: self-contained, beginning with `<name`.
+
+        `head_end` is the offset after the `>` of the start tag.
+        """
+        stanza = cls.__new__(cls)
+        stanza.attributes = attributes
+        stanza.children = children
+        stanza.hops = 0
+        stanza._raw = raw
+        stanza._head_end = head_end
+        stanza._tree = None
+        stanza._to = None
+        stanza._from = None
+        return stanza
+
+    @staticmethod
+    def from_element(element: Element) -> Stanza:
+        """The stanza that a tree is; ValueError if it is none. The tree is now the stanza's."""
+        kind = KINDS.get(element.name)
+        if kind is None or element.namespace != NS_CLIENT:
+            raise ValueError(f"{element.qualified_name!r} is not a stanza")
+        stanza = kind.received(
+            element.attributes, tuple(e.qualified_name for e in element.elements), b"", 0
+        )
+        stanza._raw = None
+        stanza._tree = element
+        return stanza
+
+    @staticmethod
+    def from_bytes(data: bytes) -> Stanza:
+        """The stanza that stored bytes are; XMLError or ValueError if they are none."""
+        return Stanza.from_element(parse(data, CLIENT_CONTEXT))
+
+    # The head
+
+    @property
+    def to(self) -> JID | None:
+        """The recipient; None if the stanza names none. JIDError if it is malformed."""
+        jid = self._to
+        if jid is None:
+            text = self.attributes.get("to")
+            if text is not None:
+                jid = self._to = JID.parse(text)
+        return jid
+
+    @to.setter
+    def to(self, jid: JID | None) -> None:
+        self._readdress("to", jid)
+        self._to = jid
+
+    @property
+    def from_(self) -> JID | None:
+        """The sender; None if the stanza names none. JIDError if it is malformed."""
+        jid = self._from
+        if jid is None:
+            text = self.attributes.get("from")
+            if text is not None:
+                jid = self._from = JID.parse(text)
+        return jid
+
+    @from_.setter
+    def from_(self, jid: JID | None) -> None:
+        self._readdress("from", jid)
+        self._from = jid
+
+    @property
+    def type(self) -> str:
+        return self.attributes.get("type", "")
+
+    @property
+    def id(self) -> str:
+        return self.attributes.get("id", "")
+
+    @property
+    def lang(self) -> str:
+        return self.attributes.get(XML_LANG, "")
+
+    def stamp(self, sender: JID) -> None:
+        """Write the true sender into the head (RFC 6120, 8.1.2.1)."""
+        self._from = sender
+        attributes = self.attributes
+        text = sender.text
+        written = attributes.get("from")
+        if written == text:
+            return
+        attributes["from"] = text
+        raw = self._raw
+        if raw is None:
+            return
+        if written is not None:
+            self._rewrite_head({b"from": text})
+            return
+        splice = f" from='{escape_attribute(text)}'".encode()
+        at = len(self._tag)
+        self._raw = b"%b%b%b" % (raw[:at], splice, raw[at:])
+        self._head_end += len(splice)
+
+    def _readdress(self, attribute: str, jid: JID | None) -> None:
+        if jid is None:
+            self.attributes.pop(attribute, None)
+        else:
+            self.attributes[attribute] = jid.text
+        if self._raw is not None:
+            self._rewrite_head({attribute.encode(): None if jid is None else jid.text})
+
+    def _rewrite_head(self, changes: dict[bytes, str | None] | dict[bytes, str]) -> None:
+        """Set or drop attributes; all else, declarations too, stays as it was written."""
+        raw = cast(bytes, self._raw)
+        head = raw[: self._head_end]
+        parts = [self._tag]
+        for name, text in changes.items():
+            if text is not None:
+                parts.append(b" %b='%b'" % (name, escape_attribute(text).encode()))
+        for name, value in _ATTRIBUTE.findall(head, len(self._tag)):
+            if name not in changes:
+                parts.append(b" %b=%b" % (name, value))
+        parts.append(b"/>" if head.endswith(b"/>") else b">")
+        new_head = b"".join(parts)
+        self._raw = new_head + raw[self._head_end :]
+        self._head_end = len(new_head)
+
+    # The inside
+
+    @property
+    def element(self) -> Element:
+        """The whole stanza as a tree; frozen where it came over a stream."""
+        tree = self._tree
+        if tree is None:
+            tree = parse(cast(bytes, self._raw), CLIENT_CONTEXT)
+            tree.attributes = self.attributes
+            self._tree = tree
+        return tree
+
+    @property
+    def payload(self) -> Element | None:
+        """The first child element."""
+        return self.element.first() if self.children else None
+
+    def find(self, namespace: str, name: str) -> Element | None:
+        """The first child element of that namespace and name."""
+        if f"{namespace} {name}" not in self.children:
+            return None
+        return self.element.find(name, namespace)
+
+    def has(self, namespace: str, name: str) -> bool:
+        """Whether there is such a child element; needs no tree."""
+        return f"{namespace} {name}" in self.children
+
+    def append(self, *payload: Element) -> None:
+        """Add child elements at the end; cheap, for the bytes inside stay as they are."""
+        self.children += tuple(element.qualified_name for element in payload)
+        if self._raw is None:
+            tree = self._own_tree()
+            tree.append(*payload)
+            return
+        raw = self._raw
+        added = b"".join(serialize(element, NS_CLIENT) for element in payload)
+        self._tree = None
+        end = self._head_end
+        if raw[end - 2 : end] == b"/>":
+            self._raw = b"%b>%b</%b>" % (raw[: end - 2], added, self.name.encode())
+            self._head_end = end - 1
+        else:
+            close = raw.rindex(b"</")
+            self._raw = raw[:close] + added + raw[close:]
+
+    def edit(self) -> StanzaEditor:
+        """`with stanza.edit() as tree:` change the tree; the stanza follows at the end."""
+        return StanzaEditor(self)
+
+    def _own_tree(self) -> Element:
+        tree = self.element
+        if tree.is_frozen:
+            tree = tree.copy()
+            tree.attributes = self.attributes
+            self._tree = tree
+        return tree
+
+    def _adopt(self, tree: Element) -> None:
+        self._raw = None
+        self._tree = tree
+        self.attributes = tree.attributes
+        self.children = tuple(element.qualified_name for element in tree.elements)
+        self._to = self._from = None
+
+    # Leaving
+
+    def to_bytes(self) -> bytes:
+        """The stanza as it goes to a client stream, whose default namespace is in force."""
+        raw = self._raw
+        if raw is None:
+            raw = serialize(cast(Element, self._tree), NS_CLIENT)
+        return raw
+
+    def copy_for(self, to: JID, from_: JID | None = None) -> Self:
+        """The same stanza to another recipient; what is inside is shared."""
+        if self._raw is None:
+            self._freeze()
+        twin = type(self).received(
+            self.attributes.copy(), self.children, cast(bytes, self._raw), self._head_end
+        )
+        twin.hops = self.hops
+        changes = {b"to": to.text}
+        twin.attributes["to"] = to.text
+        if from_ is not None:
+            changes[b"from"] = from_.text
+            twin.attributes["from"] = from_.text
+        twin._rewrite_head(changes)
+        twin._to = to
+        twin._from = self._from if from_ is None else from_
+        return twin
+
+    def _freeze(self) -> None:
+        """Turn a tree into bytes, so that copies share them."""
+        raw = serialize(cast(Element, self._tree), NS_CLIENT)
+        self._raw = raw
+        self._tree = None
+        end = len(self._tag)
+        while (match := _ATTRIBUTE.match(raw, end)) is not None:
+            end = match.end()
+        self._head_end = raw.index(b">", end) + 1
+
+    def error_reply(self, error: StanzaError) -> Self:
+        """The error that answers this stanza, with what it answers inside (RFC 6120, 8.3.1)."""
+        children: Iterable[Element | str] = ()
+        if self._raw is None or len(self._raw) <= _LARGEST_ECHO:
+            children = self.element.children
+        reply = type(self)(type="error", id=self.id, lang=self.lang)
+        tree = cast(Element, reply._tree)
+        tree.append(*children, error_element(error))
+        reply._adopt(tree)
+        # Addresses go back as they came: what is malformed must be answered too.
+        if "from" in self.attributes:
+            tree.attributes["to"] = self.attributes["from"]
+        if "to" in self.attributes:
+            tree.attributes["from"] = self.attributes["to"]
+        return reply
+
+    def summary(self) -> str:
+        """The stanza in one line for a log: kind, addresses, names, no content."""
+        head = " ".join(
+            f"{name}={self.attributes[name]!r}"
+            for name in ("type", "id", "from", "to")
+            if name in self.attributes
+        )
+        return f"<{self.name} {head}> {', '.join(self.children[:5])}"
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.summary()}>"
+
+
+class StanzaEditor:
+    """Gives a stanza's tree out for changing and takes it back."""
+
+    __slots__ = ("_stanza", "_tree")
+
+    def __init__(self, stanza: Stanza) -> None:
+        self._stanza = stanza
+
+    def __enter__(self) -> Element:
+        self._tree = self._stanza.element.copy()
+        return self._tree
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is None:
+            self._stanza._adopt(self._tree)
+
+
+class Message(Stanza):
+    """A `<message/>`: pushed, stored, never answered (RFC 6120, 8.2.1)."""
+
+    __slots__ = ()
+    name = "message"
+    _tag = b"<message"
+
+    @property
+    def type(self) -> str:
+        """chat, error, groupchat, headline or normal; an unknown one is normal (RFC 6121, 5.2.2)."""
+        type = self.attributes.get("type", "normal")
+        return type if type in MESSAGE_TYPES else "normal"
+
+    @property
+    def body(self) -> str:
+        """The text of the first body."""
+        return self.element.find_text("body") if self.has(NS_CLIENT, "body") else ""
+
+
+class Presence(Stanza):
+    """A `<presence/>`: broadcast, or sent to one (RFC 6120, 8.2.2)."""
+
+    __slots__ = ()
+    name = "presence"
+    _tag = b"<presence"
+
+    @property
+    def priority(self) -> int:
+        """-128 to 127 (RFC 6121, 4.7.2.3); StanzaError bad-request for anything else."""
+        if not self.has(NS_CLIENT, "priority"):
+            return 0
+        text = self.element.find_text("priority").strip()
+        if not _PRIORITY.fullmatch(text) or not -128 <= int(text) <= 127:
+            raise StanzaError("bad-request", "A priority is a number from -128 to 127.")
+        return int(text)
+
+    @property
+    def show(self) -> str:
+        """away, chat, dnd, xa, or `""` for plainly available."""
+        return self.element.find_text("show").strip() if self.has(NS_CLIENT, "show") else ""
+
+
+class Iq(Stanza):
+    """An `<iq/>`: a request or the one answer to it (RFC 6120, 8.2.3)."""
+
+    __slots__ = ()
+    name = "iq"
+    _tag = b"<iq"
+
+    @property
+    def is_request(self) -> bool:
+        return self.attributes.get("type") in ("get", "set")
+
+    @property
+    def namespace(self) -> str:
+        """The namespace of the payload, or `""`."""
+        return self.children[0].rpartition(" ")[0] if self.children else ""
+
+    def result(self, payload: Element | None = None) -> Iq:
+        """The result that answers this request."""
+        reply = Iq.__new__(Iq)
+        attributes = {"type": "result", "id": self.attributes.get("id", "")}
+        mine = self.attributes
+        if "from" in mine:
+            attributes["to"] = mine["from"]
+        if "to" in mine:
+            attributes["from"] = mine["to"]
+        tree = Element(NS_CLIENT, "iq")
+        tree.attributes = reply.attributes = attributes
+        if payload is None:
+            reply.children = ()
+        else:
+            tree.children.append(payload)
+            reply.children = (payload.qualified_name,)
+        reply.hops = 0
+        reply._raw = None
+        reply._head_end = 0
+        reply._tree = tree
+        reply._to = self._from
+        reply._from = self._to
+        return reply
+
+    def check(self) -> None:
+        """Raise bad-request where the semantics of RFC 6120, 8.2.3 are broken."""
+        kind = self.attributes.get("type")
+        if not self.attributes.get("id"):
+            raise StanzaError("bad-request", "An iq needs an id.")
+        if kind in ("get", "set"):
+            if len(self.children) != 1:
+                raise StanzaError("bad-request", "A request holds exactly one payload.")
+        elif kind == "result":
+            if len(self.children) > 1:
+                raise StanzaError("bad-request", "A result holds at most one payload.")
+        elif kind != "error":
+            raise StanzaError("bad-request", "The type of an iq is get, set, result or error.")
+
+
+_PRIORITY = re.compile(r"[+-]?[0-9]{1,3}")
+
+MESSAGE_TYPES = frozenset({"chat", "error", "groupchat", "headline", "normal"})
+PRESENCE_TYPES = frozenset(
+    {
+        "error",
+        "probe",
+        "subscribe",
+        "subscribed",
+        "unavailable",
+        "unsubscribe",
+        "unsubscribed",
+    }
+)
+
+KINDS: dict[str, type[Stanza]] = {kind.name: kind for kind in (Message, Presence, Iq)}
+
+
+def error_element(error: StanzaError) -> Element:
+    """The `<error/>` of a stanza error (RFC 6120, 8.3.2)."""
+    element = Element(NS_CLIENT, "error", {"type": error.type})
+    element.add(error.condition, error.payload, namespace=NS_STANZA_ERRORS)
+    if error.text:
+        element.add("text", error.text, namespace=NS_STANZA_ERRORS).set(XML_LANG, "en")
+    if error.application is not None:
+        element.append(error.application)
+    return element
+
+
+def new_id() -> str:
+    """An id for a request of ours that nobody can guess."""
+    return secrets.token_urlsafe(16)

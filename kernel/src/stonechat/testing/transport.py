@@ -1,0 +1,276 @@
+"""Connections without sockets: what `stonechat.net.connection` is to a server in service.
+
+A worker greenlet brings a connection's octets to its handler, so a handler may block and
+what one client sends stays in order, as with the poller and its runners.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from enum import Enum
+from typing import TYPE_CHECKING, cast
+
+import gevent
+
+from stonechat.core.client_port import ClientPort
+from stonechat.net.connection import LINGER_SECONDS, Connection, Handler
+from stonechat.net.tls import TlsContexts
+from stonechat.net.tls_socket import TlsSocket
+
+if TYPE_CHECKING:
+    from stonechat.core.client_port import Node
+    from stonechat.core.config_model import ClientListener
+    from stonechat.net.shaper import Shaper
+    from stonechat.net.timers import Timer
+    from stonechat.testing.clock import TestClock
+
+
+class Peer:
+    """The client's end: what the server's end calls."""
+
+    def octets_came(self, data: bytes) -> None:
+        """The server has sent something."""
+
+    def end_came(self) -> None:
+        """The server has closed the connection, or lost it."""
+
+
+class _Signal(Enum):
+    HANDSHAKE = "the client has done its part of the TLS handshake"
+    END = "the client has closed the connection"
+
+
+class MemoryTls:
+    """An encrypted stream in name: it has no key, no certificate and no channel binding."""
+
+    version = "TLSv1.3"
+    cipher = "TLS_AES_128_GCM_SHA256"
+    alpn = ""
+    peer_certificate = None
+    verify_error = ""
+
+    def __init__(self, server_name: str = "", *, is_established: bool = False) -> None:
+        self.server_name = server_name
+        self.is_established = is_established
+
+    def channel_bindings(self) -> dict[str, bytes]:
+        return {}
+
+
+class _MemoryContexts:
+    """Certificates for every host, all of them imagined."""
+
+    def accept(self, descriptor: int, host: str = "") -> MemoryTls:
+        return MemoryTls(host)
+
+
+class MemoryPort(ClientPort):
+    """A port that nobody listens on; the kit hands it connections."""
+
+    def __init__(self, options: ClientListener, server: Node) -> None:
+        super().__init__(options, server)
+        self._contexts = cast(TlsContexts, _MemoryContexts())
+
+    @property
+    def contexts(self) -> TlsContexts | None:
+        return self._contexts
+
+
+class MemoryConnection:
+    """The server's end of a connection, with the face of `stonechat.net.connection.Connection`."""
+
+    descriptor = -1
+
+    def __init__(
+        self,
+        node: Node,
+        clock: TestClock,
+        address: str,
+        peer: Peer,
+        on_error: Callable[[Connection, BaseException], None],
+        *,
+        tls: bool,
+    ) -> None:
+        self.address = address
+        self.is_closed = False
+        self.read_at = clock.monotonic()
+        self.shaper: Shaper | None = None
+        self.unsent = 0
+        self.unsent_limit = int(node.configuration.limits.unsent_bytes)
+        self.close_reason = ""
+        self._tls = MemoryTls(is_established=True) if tls else None
+        self._clock = clock
+        self._timers = node.timers
+        self._peer = peer
+        self._on_error = on_error
+        self._handler: Handler | None = None
+        self._inbox: deque[bytes | _Signal] = deque()
+        self._unread: list[bytes] = []
+        self._is_working = False
+        self._is_read = True
+        self._lost: tuple[Handler, str] | None = None
+        self._ending = False
+        self._stuck = False
+        self._paused: Timer | None = None
+        self._linger: Timer | None = None
+
+    def as_connection(self) -> Connection:
+        """Itself, for what is declared to want a socket's connection."""
+        return cast(Connection, self)
+
+    # The client's side
+
+    def deliver(self, data: bytes) -> None:
+        """The client sends octets."""
+        self._put(data)
+
+    def shake_hands(self) -> None:
+        """The client does its part of the TLS handshake."""
+        self._put(_Signal.HANDSHAKE)
+
+    def hang_up(self) -> None:
+        """The client's end is closed: by itself, or because its network is gone."""
+        self._put(_Signal.END)
+
+    def stop_reading(self) -> None:
+        """The client takes nothing more off its socket."""
+        self._is_read = False
+
+    def go_on_reading(self) -> None:
+        """The client takes what waits for it."""
+        self._is_read = True
+        waiting, self._unread = self._unread, []
+        self.unsent = 0
+        for data in waiting:
+            self._peer.octets_came(data)
+        if self._stuck:
+            self._stuck = False
+            if not self._ending and self._handler is not None:
+                self._handler.output_flowing()
+        if self._ending and not self.is_closed:
+            self._peer.end_came()
+
+    def _put(self, item: bytes | _Signal) -> None:
+        if self.is_closed:
+            return
+        self._inbox.append(item)
+        self._wake()
+
+    # The server's side: the worker
+
+    def _wake(self) -> None:
+        if not self._is_working and self._handler is not None and self._paused is None:
+            self._is_working = True
+            gevent.spawn(self._work)
+
+    def _work(self) -> None:
+        try:
+            while self._inbox and not self.is_closed and self._paused is None:
+                self._take(self._inbox.popleft())
+        except Exception as error:  # noqa: BLE001 - the boundary of a connection, as in the poller
+            self._on_error(self.as_connection(), error)
+            self.abort("internal error")
+        self._is_working = False
+        if self._lost is not None:
+            (handler, reason), self._lost = self._lost, None
+            handler.connection_lost(reason)
+
+    def _take(self, item: bytes | _Signal) -> None:
+        handler = self._handler
+        assert handler is not None
+        if item is _Signal.END:
+            self._destroy("closed by the peer")
+        elif self._tls is not None and not self._tls.is_established:
+            if item is _Signal.HANDSHAKE:
+                self._tls.is_established = True
+                handler.tls_established()
+            else:
+                self._destroy("TLS handshake failed: this is not TLS")
+        elif isinstance(item, bytes) and not self._ending:
+            self.read_at = self._clock.monotonic()
+            if self.shaper is not None:
+                pause = self.shaper.consume(len(item), self.read_at)
+                if pause > 0:
+                    self._paused = self._timers.add(pause, self._unpause)
+            handler.bytes_received(item)
+
+    def _unpause(self) -> None:
+        self._paused = None
+        self._wake()
+
+    # The face of a connection
+
+    @property
+    def tls(self) -> TlsSocket | None:
+        return cast("TlsSocket | None", self._tls)
+
+    @property
+    def handler(self) -> Handler | None:
+        return self._handler
+
+    @handler.setter
+    def handler(self, handler: Handler) -> None:
+        self._handler = handler
+
+    @property
+    def idle_seconds(self) -> float:
+        return self._clock.monotonic() - self.read_at
+
+    @property
+    def is_ending(self) -> bool:
+        return self._ending or self.is_closed
+
+    def start(self, handler: Handler) -> None:
+        self._handler = handler
+        if self._inbox:
+            self._wake()
+
+    def start_tls(self, tls: TlsSocket) -> None:
+        self._tls = cast(MemoryTls, tls)
+
+    def write(self, data: bytes) -> None:
+        if self._ending or self.is_closed:
+            return
+        if self._is_read:
+            self._peer.octets_came(data)
+            return
+        self._unread.append(data)
+        self.unsent += len(data)
+        if self.unsent > self.unsent_limit and not self._stuck:
+            self._stuck = True
+            assert self._handler is not None
+            self._handler.output_stuck()
+
+    def close(self) -> None:
+        if self._ending or self.is_closed:
+            return
+        self._ending = True
+        self._linger = self._timers.add(LINGER_SECONDS, self._destroy, "closed")
+        if self._is_read:
+            self._peer.end_came()
+
+    def abort(self, reason: str) -> None:
+        self._destroy(reason)
+
+    def _destroy(self, reason: str) -> None:
+        if self.is_closed:
+            return
+        self.is_closed = True
+        self.close_reason = reason
+        for timer in (self._linger, self._paused):
+            if timer is not None:
+                timer.cancel()
+        self._inbox.clear()
+        self._unread.clear()
+        self.unsent = 0
+        self._tls = None
+        self._peer.end_came()
+        handler, self._handler = self._handler, None
+        if handler is None:
+            return
+        if self._is_working:
+            # The handler is told when it is through with what came before.
+            self._lost = (handler, reason)
+        else:
+            gevent.spawn(handler.connection_lost, reason)

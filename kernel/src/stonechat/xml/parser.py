@@ -1,0 +1,185 @@
+"""The one door for XML: every byte that enters is parsed by a parser made here.
+
+Refused are DTDs, entities, processing instructions and comments (RFC 6120,
+11.1), and what is out of proportion: depth, attributes, children, names.
+"""
+
+from __future__ import annotations
+
+from pyexpat import ErrorString, ExpatError, ParserCreate, XMLParserType, errors
+from typing import Any, NoReturn
+
+from stonechat.errors import XMLError
+from stonechat.xml.element import Element
+
+MAX_DEPTH = 128
+MAX_CHILDREN = 10_000
+MAX_ATTRIBUTES = 512
+MAX_NAME_BYTES = 1024
+
+_UNDEFINED_ENTITY = errors.codes[errors.XML_ERROR_UNDEFINED_ENTITY]
+_ENCODING_ERRORS = {
+    errors.codes[errors.XML_ERROR_UNKNOWN_ENCODING],
+    errors.codes[errors.XML_ERROR_INCORRECT_ENCODING],
+}
+
+
+def _refuse(*_: Any) -> NoReturn:
+    raise XMLError("restricted-xml", "DTDs, comments and processing instructions are not allowed")
+
+
+def _check_declaration(version: str, encoding: str | None, _standalone: int) -> None:
+    if encoding is not None and encoding.lower() != "utf-8":
+        raise XMLError("unsupported-encoding", "Only UTF-8 is allowed")
+    if version != "1.0":
+        raise XMLError("not-well-formed", "Only XML 1.0 is allowed")
+
+
+def guarded_parser() -> XMLParserType:
+    """A new namespace-aware parser that refuses what XMPP forbids.
+
+    Names come as qualified names. The caller sets the element handlers. An
+    exception of a handler passes through `Parse`; an `ExpatError` becomes the
+    right `XMLError` by `xml_error`.
+    """
+    parser = ParserCreate("UTF-8", " ")
+    parser.XmlDeclHandler = _check_declaration
+    parser.StartDoctypeDeclHandler = _refuse
+    parser.EntityDeclHandler = _refuse
+    parser.CommentHandler = _refuse
+    parser.ProcessingInstructionHandler = _refuse
+    parser.SkippedEntityHandler = _refuse
+    # Newer releases of expat put off a token that is not complete at once
+    # (their cure for a quadratic rescan). We never feed half a token of any
+    # size, so where it can be switched off, it is.
+    if hasattr(parser, "SetReparseDeferralEnabled"):
+        parser.SetReparseDeferralEnabled(False)
+    return parser
+
+
+def xml_error(error: ExpatError, data: bytes) -> XMLError:
+    """The stream error that RFC 6120, 4.9.3 names for what expat found in `data`."""
+    text = ErrorString(error.code) or "invalid XML"
+    if error.code == _UNDEFINED_ENTITY:
+        return XMLError("restricted-xml", "Only the predefined entities are allowed")
+    if b"<!DOCTYPE" in data:
+        # In the middle of a stream expat takes it for a broken tag.
+        return XMLError("restricted-xml", "DTDs are not allowed")
+    if error.code in _ENCODING_ERRORS:
+        return XMLError("unsupported-encoding", text)
+    try:
+        data.decode()
+    except UnicodeDecodeError as bad:
+        # A character cut in two by the end of the data is no fault.
+        if bad.end < len(data):
+            return XMLError("unsupported-encoding", "The stream is not valid UTF-8")
+    return XMLError("not-well-formed", text)
+
+
+class TreeBuilder:
+    """Builds a frozen element from a parser's events."""
+
+    __slots__ = ("_open", "_texts", "count", "root")
+
+    def __init__(self, parser: XMLParserType) -> None:
+        parser.buffer_text = True
+        parser.ordered_attributes = False
+        parser.StartElementHandler = self.start
+        parser.EndElementHandler = self.end
+        parser.CharacterDataHandler = self.data
+        self._open: list[Element] = []
+        self.root: Element | None = None
+
+    def start(self, qualified: str, attributes: dict[str, str]) -> None:
+        check_size(qualified, attributes)
+        namespace, _, name = qualified.rpartition(" ")
+        element = Element.__new__(Element)
+        element.namespace = namespace
+        element.name = name
+        element.attributes = attributes
+        element.children = []
+        if self._open:
+            siblings = self._open[-1].children
+            if len(siblings) >= MAX_CHILDREN:
+                raise XMLError("policy-violation", "Too many children in one element")
+            siblings.append(element)
+        else:
+            self.root = element
+        if len(self._open) >= MAX_DEPTH:
+            raise XMLError("policy-violation", "Elements are nested too deep")
+        self._open.append(element)
+
+    def end(self, _qualified: str) -> None:
+        element = self._open.pop()
+        element.children = tuple(element.children)  # type: ignore[assignment]
+
+    def data(self, text: str) -> None:
+        self._open[-1].children.append(text)
+
+
+def check_size(qualified: str, attributes: dict[str, str]) -> None:
+    """Raise where an element has more attributes, or longer names, than we keep."""
+    if len(attributes) > MAX_ATTRIBUTES:
+        raise XMLError("policy-violation", "Too many attributes in one element")
+    if len(qualified) > MAX_NAME_BYTES or any(len(name) > MAX_NAME_BYTES for name in attributes):
+        raise XMLError("policy-violation", "A name is too long")
+
+
+def parse(data: bytes, context: bytes = b"") -> Element:
+    """The frozen element that `data` is; XMLError if it is not exactly one.
+
+    `context` is an open tag that declares what is in force around the data,
+    such as `<x xmlns='jabber:client'>`.
+    """
+    parser = guarded_parser()
+    builder = TreeBuilder(parser)
+    try:
+        if context:
+            parser.Parse(context)
+        parser.Parse(data, not context)
+        if context:
+            parser.Parse(b"</" + _tag_of(context) + b">", True)
+    except ExpatError as error:
+        raise xml_error(error, data) from None
+    root = builder.root
+    if root is None:
+        raise XMLError("not-well-formed", "no element found")
+    if not context:
+        return root
+    children = root.elements
+    if len(children) != 1 or root.text.strip():
+        raise XMLError("not-well-formed", "exactly one element is wanted")
+    return children[0]
+
+
+def _tag_of(context: bytes) -> bytes:
+    return context[1:].split(None, 1)[0].rstrip(b">")
+
+
+def read_start_tag(data: bytes) -> tuple[str, dict[str, str], dict[str, str]]:
+    """Name, attributes and declared prefixes of the one start tag that `data` is.
+
+    An XML declaration may stand before it.
+    """
+    names: list[tuple[str, dict[str, str]]] = []
+    prefixes: dict[str, str] = {}
+
+    def declare(prefix: str | None, uri: str | None) -> None:
+        prefixes[prefix or ""] = uri or ""
+
+    def start(name: str, attributes: dict[str, str]) -> None:
+        if len(prefixes) > MAX_ATTRIBUTES:
+            raise XMLError("policy-violation", "Too many attributes in one element")
+        check_size(name, attributes)
+        names.append((name, attributes))
+
+    parser = guarded_parser()
+    parser.StartNamespaceDeclHandler = declare
+    parser.StartElementHandler = start
+    try:
+        parser.Parse(data)
+    except ExpatError as error:
+        raise xml_error(error, data) from None
+    if not names:
+        raise XMLError("not-well-formed", "A start tag is wanted")
+    return (*names[0], prefixes)

@@ -1,0 +1,44 @@
+"""Contact Addresses for XMPP Services (XEP-0157), in the form of XEP-0128."""
+
+from typing import Annotated
+
+from pydantic import StringConstraints
+
+from stonechat.namespaces import NS_DATA_FORM
+from stonechat.options import PluginOptions, option
+from stonechat.stanza import Element
+
+FORM_TYPE = "http://jabber.org/network/serverinfo"
+
+# RFC 3986, 3.1: a scheme, and something after it.
+Uri = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9+.-]*:\S+$")]
+
+
+class ContactAddresses(PluginOptions):
+    abuse: tuple[Uri, ...] = option((), "URIs for complaints about abusive traffic.")
+    admin: tuple[Uri, ...] = option((), "URIs of the administrators.")
+    feedback: tuple[Uri, ...] = option((), "URIs for what users think of the service.")
+    sales: tuple[Uri, ...] = option((), "URIs for sales and marketing.")
+    security: tuple[Uri, ...] = option((), "URIs for what concerns security.")
+    status: tuple[Uri, ...] = option((), "URIs that tell how the service is doing.")
+    support: tuple[Uri, ...] = option((), "URIs of those who help users.")
+
+
+def contact_form(addresses: ContactAddresses) -> Element | None:
+    """The form that lists the addresses, or None if there are none."""
+    form = Element(NS_DATA_FORM, "x", {"type": "result"})
+    form.append(_field("FORM_TYPE", (FORM_TYPE,), "hidden"))
+    # In the order of the registry; what is not configured is left out.
+    for purpose, uris in addresses:
+        if uris:
+            form.append(_field(f"{purpose}-addresses", uris))
+    return form if len(form.children) > 1 else None
+
+
+def _field(var: str, values: tuple[str, ...], type: str = "") -> Element:
+    field = Element(NS_DATA_FORM, "field", {"var": var})
+    if type:
+        field.set("type", type)
+    for value in values:
+        field.add("value", value)
+    return field

@@ -1,0 +1,186 @@
+"""What the host and its accounts tell about themselves, and to whom."""
+
+import pytest
+
+from stonechat import hookimpl
+from stonechat.errors import StanzaError
+from stonechat.stanza import Element
+
+NS_INFO = "http://jabber.org/protocol/disco#info"
+NS_ITEMS = "http://jabber.org/protocol/disco#items"
+INFO = Element(NS_INFO, "query")
+ITEMS = Element(NS_ITEMS, "query")
+
+
+class Trust:
+    """In place of a roster: everybody may see everybody."""
+
+    @hookimpl
+    def stonechat_may_see_presence(self, account, watcher):
+        return True
+
+
+def features(query):
+    return [feature.get("var") for feature in query.find_all("feature")]
+
+
+def identities(query):
+    return [identity.attributes for identity in query.find_all("identity")]
+
+
+def items(query):
+    return [item.attributes for item in query.find_all("item")]
+
+
+def refusal(client, payload, to):
+    with pytest.raises(StanzaError) as refused:
+        client.get(payload, to=to)
+    return refused.value.condition
+
+
+@pytest.fixture
+def host(server):
+    return server.host("capulet.example", disco={}, ping={}, version={})
+
+
+@pytest.fixture
+def juliet(host):
+    return host.connect("juliet@capulet.example/balcony")
+
+
+# The host
+
+
+def test_the_host_is_a_server_for_instant_messaging(juliet):
+    query = juliet.get(INFO, to="capulet.example").payload
+    assert identities(query) == [{"category": "server", "type": "im", "name": "Stonechat"}]
+
+
+def test_the_host_may_have_a_name(server):
+    host = server.host("capulet.example", disco={"name": "House of Capulet"})
+    query = host.connect("juliet@capulet.example/balcony").get(INFO, to="capulet.example").payload
+    assert identities(query)[0]["name"] == "House of Capulet"
+
+
+def test_the_host_has_the_features_of_its_plugins_and_no_other(juliet):
+    query = juliet.get(INFO, to="capulet.example").payload
+    assert features(query) == [NS_INFO, NS_ITEMS, "jabber:iq:version", "urn:xmpp:ping"]
+
+
+def test_features_come_and_go_with_the_plugins(host, juliet):
+    assert "urn:xmpp:time" not in features(juliet.get(INFO, to="capulet.example").payload)
+    host.enable("time", {})
+    assert "urn:xmpp:time" in features(juliet.get(INFO, to="capulet.example").payload)
+    host.disable("time")
+    assert "urn:xmpp:time" not in features(juliet.get(INFO, to="capulet.example").payload)
+
+
+def test_the_payload_is_made_once(host, juliet):
+    plugin = host.plugin("disco")
+    juliet.get(INFO, to="capulet.example")
+    made = plugin.host_info.payload()
+    juliet.get(INFO, to="capulet.example")
+    assert plugin.host_info.payload() is made
+    assert made.is_frozen
+
+
+def test_services_are_listed(server):
+    extra = [{"domain": "Rooms.Montague.Example", "name": "Rooms"}, {"domain": "files.example"}]
+    host = server.host("capulet.example", disco={"extra_items": extra}, echo={})
+    query = host.connect("juliet@capulet.example/balcony").get(ITEMS, to="capulet.example").payload
+    assert items(query) == [
+        {"jid": "echo.capulet.example", "name": "Echo"},
+        {"jid": "rooms.montague.example", "name": "Rooms"},
+        {"jid": "files.example"},
+    ]
+
+
+def test_a_host_without_services_has_an_empty_list(juliet):
+    assert juliet.get(ITEMS, to="capulet.example").payload == ITEMS
+
+
+@pytest.mark.parametrize("namespace", [NS_INFO, NS_ITEMS])
+def test_the_host_has_no_nodes(juliet, namespace):
+    query = Element(namespace, "query", {"node": "montague"})
+    assert refusal(juliet, query, "capulet.example") == "item-not-found"
+
+
+def test_an_empty_node_is_none(juliet):
+    query = Element(NS_INFO, "query", {"node": ""})
+    assert features(juliet.get(query, to="capulet.example").payload)
+
+
+# Contact addresses (XEP-0157)
+
+
+def test_contact_addresses_are_told_in_a_form(server):
+    contact = {
+        "admin": ["mailto:admin@capulet.example", "xmpp:admin@capulet.example"],
+        "abuse": ["mailto:abuse@capulet.example"],
+    }
+    host = server.host("capulet.example", disco={"contact": contact})
+    query = host.connect("juliet@capulet.example/balcony").get(INFO, to="capulet.example").payload
+    form = query.find("x", "jabber:x:data")
+    assert form.get("type") == "result"
+    fields = {
+        field.get("var"): [value.text for value in field.find_all("value")]
+        for field in form.find_all("field")
+    }
+    assert fields == {
+        "FORM_TYPE": ["http://jabber.org/network/serverinfo"],
+        "abuse-addresses": ["mailto:abuse@capulet.example"],
+        "admin-addresses": ["mailto:admin@capulet.example", "xmpp:admin@capulet.example"],
+    }
+    assert form.find("field").get("type") == "hidden"
+
+
+def test_without_contact_addresses_there_is_no_form(juliet):
+    assert juliet.get(INFO, to="capulet.example").payload.find("x", "jabber:x:data") is None
+
+
+def test_a_contact_address_is_a_uri():
+    from stonechat_disco import Options
+
+    with pytest.raises(ValueError, match="admin"):
+        Options(contact={"admin": ["admin@capulet.example"]})
+
+
+# Accounts
+
+
+@pytest.mark.parametrize("to", ["juliet@capulet.example", None])
+def test_an_account_says_of_itself_that_it_is_registered(juliet, to):
+    query = juliet.get(INFO, to=to).payload
+    assert identities(query) == [{"category": "account", "type": "registered"}]
+    assert features(query) == [NS_INFO, NS_ITEMS, "urn:xmpp:ping"]
+
+
+def test_an_account_lists_its_available_resources(host, juliet):
+    chamber = host.connect("juliet@capulet.example/chamber")
+    chamber.available()
+    query = juliet.get(ITEMS).payload
+    assert items(query) == [{"jid": "juliet@capulet.example/chamber"}]
+
+
+@pytest.mark.parametrize("query", [INFO, ITEMS, Element(NS_INFO, "query", {"node": "x"})])
+def test_strangers_cannot_tell_an_account_from_none(host, juliet, query):
+    tybalt = host.connect("tybalt@capulet.example/street")
+    juliet.available()
+    known = tybalt.request("get", query, to="juliet@capulet.example")
+    unknown = tybalt.request("get", query, to="rosaline@capulet.example")
+    assert known.type == unknown.type == "error"
+    assert known.element.children == unknown.element.children
+    assert "service-unavailable" in str(known.element)
+
+
+def test_who_may_see_presence_may_see_the_account(host, juliet):
+    romeo = host.connect("romeo@capulet.example/orchard")
+    host.kernel.hooks.manager.register(Trust(), "trust")
+    host.kernel.hooks.compile()
+    juliet.available()
+    query = romeo.get(INFO, to="juliet@capulet.example").payload
+    assert identities(query) == [{"category": "account", "type": "registered"}]
+    query = romeo.get(ITEMS, to="juliet@capulet.example").payload
+    assert items(query) == [{"jid": "juliet@capulet.example/balcony"}]
+    node = Element(NS_ITEMS, "query", {"node": "x"})
+    assert refusal(romeo, node, "juliet@capulet.example") == "item-not-found"

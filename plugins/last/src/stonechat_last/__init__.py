@@ -1,0 +1,163 @@
+"""Last Activity (XEP-0012): tells when an account was last here, and how long the server is."""
+
+from collections import OrderedDict
+
+from sqlalchemy import (
+    Column,
+    Connection,
+    LargeBinary,
+    MetaData,
+    Table,
+    bindparam,
+    delete,
+    select,
+)
+
+from stonechat import hookimpl
+from stonechat.errors import StanzaError, StorageError
+from stonechat.host import Host, Session
+from stonechat.iq import IqHandler
+from stonechat.jid import JID
+from stonechat.namespaces import NS_CLIENT
+from stonechat.options import PluginOptions
+from stonechat.plugin import concerns
+from stonechat.stanza import Element, Iq, Presence
+from stonechat.storage import LocalText, Schema, Timestamp, host_column, upsert
+
+NS_LAST = "jabber:iq:last"
+
+# Of the text that a user leaves behind, so many octets are kept.
+MAX_STATUS_OCTETS = 1024
+
+# Accounts that were removed last, remembered until their sessions have ended.
+MAX_REMOVED = 1000
+
+_metadata = MetaData()
+_activity = Table(
+    "last_activity",
+    _metadata,
+    host_column(),
+    Column("localpart", LocalText, primary_key=True),
+    Column("left_at", Timestamp, nullable=False),
+    Column("status", LargeBinary(MAX_STATUS_OCTETS), nullable=False),  # UTF-8
+)
+_IS_IT = (
+    _activity.c.host == bindparam("its_host"),
+    _activity.c.localpart == bindparam("its_localpart"),
+)
+_FIND = select(_activity.c.left_at, _activity.c.status).where(*_IS_IT)
+_DELETE = delete(_activity).where(*_IS_IT)
+
+
+class Plugin:
+    schema = Schema("last", 1, _metadata)
+
+    def __init__(self, host: Host, options: PluginOptions) -> None:
+        self.host = host
+        self.started_at = host.now()
+        # Sessions end after their account is removed, and must leave nothing behind then.
+        self.removed: OrderedDict[JID, None] = OrderedDict()
+
+    @hookimpl
+    def stonechat_disco_features(self) -> list[str]:
+        return [NS_LAST]
+
+    @hookimpl
+    def stonechat_account_disco_features(self) -> list[str]:
+        return [NS_LAST]
+
+    @hookimpl
+    def stonechat_iq_handlers(self) -> dict[tuple[str, str], IqHandler]:
+        return {("get", NS_LAST): self.report_uptime}
+
+    @hookimpl
+    def stonechat_account_iq_handlers(self) -> dict[tuple[str, str], IqHandler]:
+        return {("get", NS_LAST): self.report_activity}
+
+    # Answers
+
+    def report_uptime(self, iq: Iq) -> Element:
+        return self._query(self.started_at)
+
+    def report_activity(self, iq: Iq) -> Element:
+        account = (iq.to or iq.from_).bare
+        self._check_may_see(account, iq.from_)
+        if self.host.sessions(account.localpart):
+            return Element(NS_LAST, "query", {"seconds": "0"})
+        key = self._key(account)
+
+        def find_activity(connection: Connection) -> tuple[int, bytes] | None:
+            row = connection.execute(_FIND, key).one_or_none()
+            return None if row is None else (row[0], row[1])
+
+        try:
+            found = self.host.storage.read(find_activity)
+        except StorageError:
+            raise StanzaError("internal-server-error", type="wait") from None
+        if found is None:
+            raise StanzaError("service-unavailable", "Nothing is known of its activity.")
+        left_at, status = found
+        query = self._query(left_at)
+        if status:
+            query.append(status.decode("utf-8", "ignore"))
+        return query
+
+    @hookimpl
+    @concerns(f"{NS_LAST} query")
+    def stonechat_iq_to_user(self, iq: Iq) -> None:
+        """What a client would answer is kept from strangers too ("Online User Query")."""
+        if iq.type == "get":
+            self._check_may_see(iq.to.bare, iq.from_)
+
+    def _check_may_see(self, account: JID, watcher: JID) -> None:
+        if not self.host.may_see_presence(account, watcher.bare):
+            raise StanzaError("forbidden")
+
+    def _query(self, since: int) -> Element:
+        # The clock of another node may have been ahead.
+        seconds = max(0, self.host.now() - since) // 1_000_000
+        return Element(NS_LAST, "query", {"seconds": str(seconds)})
+
+    # What is recorded
+
+    @hookimpl
+    def stonechat_presence_changed(self, session: Session, presence: Presence) -> None:
+        if presence.type == "unavailable":
+            session.data[NS_LAST] = presence.element.find_text("status", NS_CLIENT)
+
+    @hookimpl
+    def stonechat_session_closed(self, session: Session) -> None:
+        account = session.jid.bare
+        if account in self.removed:
+            return
+        status = session.data.get(NS_LAST, "").encode()[:MAX_STATUS_OCTETS]
+        values = {
+            "host": self.host.name,
+            "localpart": account.localpart,
+            "left_at": self.host.now(),
+            "status": status,
+        }
+
+        def record_activity(connection: Connection) -> None:
+            upsert(connection, _activity, values, ["host", "localpart"])
+
+        self.host.storage.write_soon(record_activity)
+
+    @hookimpl
+    def stonechat_account_created(self, account: JID) -> None:
+        self.removed.pop(account, None)
+
+    @hookimpl
+    def stonechat_account_removed(self, account: JID) -> None:
+        self.removed[account] = None
+        if len(self.removed) > MAX_REMOVED:
+            self.removed.popitem(last=False)
+        key = self._key(account)
+
+        def forget_activity(connection: Connection) -> None:
+            connection.execute(_DELETE, key)
+
+        self.host.storage.write(forget_activity)
+
+    def _key(self, account: JID) -> dict[str, str]:
+        return {"its_host": self.host.name, "its_localpart": account.localpart}

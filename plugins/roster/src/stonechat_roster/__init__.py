@@ -1,0 +1,246 @@
+"""Rosters, subscriptions and presence (RFC 6121): who knows whom, and who is there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from stonechat.commands import CommandError, command
+from stonechat.errors import StanzaError
+from stonechat.host import Host, Session, UnboundStream
+from stonechat.iq import IqHandler
+from stonechat.jid import JID
+from stonechat.namespaces import NS_ROSTER
+from stonechat.options import PluginOptions, option
+from stonechat.plugin import HANDLED, Handled, concerns, hookimpl
+from stonechat.stanza import Presence
+from stonechat.xml import Element
+from stonechat_roster.broadcast import Broadcast
+from stonechat_roster.items import Item
+from stonechat_roster.pushes import Pushes
+from stonechat_roster.requests import Requests
+from stonechat_roster.service import RosterService
+from stonechat_roster.states import KINDS, SUBSCRIPTIONS
+from stonechat_roster.store import Store
+from stonechat_roster.subscriptions import Subscriptions
+from stonechat_roster.tables import SCHEMA
+
+__all__ = ["Item", "Options", "Plugin", "RosterService"]
+
+NS_VERSIONING = "urn:xmpp:features:rosterver"
+NS_PRE_APPROVAL = "urn:xmpp:features:pre-approval"
+
+
+class Options(PluginOptions):
+    """What a roster may hold, and how much is kept in memory."""
+
+    max_items: int = option(1000, "Contacts in one roster.", ge=1, le=100_000)
+    max_groups: int = option(20, "Groups that one contact may be in.", ge=0, le=1000)
+    max_name_length: int = option(
+        256, "Characters in the name that a user gives to a contact.", ge=1, le=10_000
+    )
+    max_group_length: int = option(256, "Characters in the name of a group.", ge=1, le=10_000)
+    max_requests: int = option(
+        500,
+        "Subscription requests that wait for one account's answer; more are ignored.",
+        ge=1,
+        le=100_000,
+    )
+    max_directed: int = option(
+        1000,
+        "Addresses outside the roster, rooms for one, that one session may show its"
+        " presence to at the same time.",
+        ge=1,
+        le=100_000,
+    )
+    cached_rosters: int = option(
+        256,
+        "Rosters to keep in memory beside those of accounts that are online.",
+        ge=0,
+        le=1_000_000,
+    )
+
+
+class Plugin:
+    """Keeps the rosters of a host and tells presence along them."""
+
+    Options = Options
+    schema = SCHEMA
+
+    def __init__(self, host: Host, options: Options) -> None:
+        self.host = host
+        self.store = Store(host, options.cached_rosters)
+        pushes = Pushes(host)
+        self.broadcast = Broadcast(host, self.store, options.max_directed)
+        self.subscriptions = Subscriptions(
+            host,
+            self.store,
+            pushes,
+            self.broadcast,
+            max_items=options.max_items,
+            max_requests=options.max_requests,
+        )
+        self.service = RosterService(
+            host, self.store, pushes, self.broadcast, self.subscriptions, options.max_items
+        )
+        self.requests = Requests(
+            host,
+            self.store,
+            self.service,
+            max_name_length=options.max_name_length,
+            max_groups=options.max_groups,
+            max_group_length=options.max_group_length,
+        )
+
+    def start(self) -> None:
+        """Offer the service."""
+        self.host.provide("roster", self.service)
+
+    # What is offered
+
+    @hookimpl
+    def stonechat_stream_features(self) -> Sequence[Callable[[UnboundStream], Element | None]]:
+        return [_feature("ver", NS_VERSIONING), _feature("sub", NS_PRE_APPROVAL)]
+
+    @hookimpl
+    def stonechat_disco_features(self) -> Sequence[str]:
+        return [NS_ROSTER]
+
+    @hookimpl
+    def stonechat_account_disco_features(self) -> Sequence[str]:
+        return [NS_ROSTER]
+
+    @hookimpl
+    def stonechat_account_iq_handlers(self) -> Mapping[tuple[str, str], IqHandler]:
+        return {("get", NS_ROSTER): self.requests.get, ("set", NS_ROSTER): self.requests.set}
+
+    # Stanzas; last, so that what other plugins refuse changes no roster
+
+    @hookimpl(trylast=True)
+    def stonechat_presence_from_user(self, session: Session, presence: Presence) -> Handled | None:
+        if presence.type in KINDS:
+            return self.subscriptions.sent(session, presence)
+        if presence.type in ("", "unavailable"):
+            self.broadcast.directed(session, presence)
+        return None
+
+    @hookimpl(trylast=True)
+    @concerns("type:probe", *(f"type:{kind}" for kind in sorted(KINDS)))
+    def stonechat_presence_to_user(self, presence: Presence) -> Handled | None:
+        if presence.type == "probe":
+            self.broadcast.answer_probe(presence)
+            return HANDLED
+        return self.subscriptions.received(presence)
+
+    # Sessions and accounts
+
+    @hookimpl
+    def stonechat_presence_changed(
+        self, session: Session, presence: Presence, previous: Presence | None
+    ) -> None:
+        try:
+            self.broadcast.changed(session, presence, previous)
+        except StanzaError as error:
+            # No fault of ours: the database is away. The session goes on.
+            self.host.log.warning(
+                "presence was not told to all", jid=session.jid.text, reason=str(error)
+            )
+
+    @hookimpl
+    def stonechat_may_see_presence(self, account: JID, watcher: JID) -> bool | None:
+        return self.store.roster(account.localpart).grants(watcher) or None
+
+    @hookimpl
+    def stonechat_session_closed(self, session: Session) -> None:
+        self.broadcast.closed(session)
+        self.store.release(session.jid.localpart)
+
+    @hookimpl
+    def stonechat_account_removed(self, account: JID) -> None:
+        self.service.erase(account)
+
+    # Commands
+
+    @command(
+        "roster-list",
+        "List the contacts of an account.",
+        example="roster-list juliet@capulet.example",
+    )
+    def list_items(self, account: JID) -> list[dict[str, Any]]:
+        """Contacts are sorted by address. `ask` and `approved` are as in RFC 6121, 2.1.2."""
+        localpart = self._localpart(account)
+        return [_describe(item) for item in sorted(self._try(self.service.contacts, localpart))]
+
+    @command(
+        "roster-add",
+        "Add a contact to an account's roster, or change it.",
+        example="roster-add juliet@capulet.example romeo@montague.example --name Romeo"
+        " --groups Friends,Lovers --subscription both",
+    )
+    def add_item(
+        self, account: JID, contact: str, name: str = "", groups: str = "", subscription: str = ""
+    ) -> dict[str, Any]:
+        """Writes the roster of this account only: for two accounts to see each other, add
+        each to the other's with `both`. The contact is not asked. Groups are separated by
+        commas. An empty subscription leaves it as it is.
+        """
+        if subscription and subscription not in SUBSCRIPTIONS:
+            raise CommandError(f"subscription: {subscription!r} is not one of {SUBSCRIPTIONS}")
+        localpart, jid = self._localpart(account), _contact(contact)
+        if jid == account.bare:
+            raise CommandError("contact: nobody is in their own roster")
+        names = dict.fromkeys(filter(None, map(str.strip, groups.split(","))))
+        item = self._try(
+            self.service.set,
+            localpart,
+            jid,
+            name=name,
+            groups=tuple(names),
+            subscription=subscription or None,
+        )
+        return _describe(item)
+
+    @command(
+        "roster-remove",
+        "Remove a contact from an account's roster.",
+        example="roster-remove juliet@capulet.example romeo@montague.example",
+    )
+    def remove_item(self, account: JID, contact: str) -> None:
+        """Subscriptions in both directions end, and the contact is told."""
+        self._try(self.service.remove, self._localpart(account), _contact(contact))
+
+    def _localpart(self, account: JID) -> str:
+        if account.domain != self.host.name or not self.host.accounts.exists(account.localpart):
+            raise CommandError(f"account: there is no account {account.bare}")
+        return account.localpart
+
+    def _try(self, call: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
+        try:
+            return call(*arguments, **options)
+        except StanzaError as error:
+            raise CommandError(str(error)) from error
+
+
+def _feature(name: str, namespace: str) -> Callable[[UnboundStream], Element | None]:
+    def make(stream: UnboundStream) -> Element | None:
+        return Element(namespace, name) if stream.is_authenticated else None
+
+    return make
+
+
+def _contact(text: str) -> JID:
+    try:
+        return JID.parse(text).bare
+    except ValueError as error:
+        raise CommandError(f"contact: {error}") from None
+
+
+def _describe(item: Item) -> dict[str, Any]:
+    return {
+        "jid": item.jid.text,
+        "name": item.name,
+        "groups": list(item.groups),
+        "subscription": item.subscription,
+        "ask": item.is_asking,
+        "approved": item.is_approved,
+    }

@@ -1,0 +1,182 @@
+"""Presence: who hears that a session comes, changes and goes (RFC 6121, section 4)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import cast
+
+import gevent
+
+from stonechat.errors import StanzaError
+from stonechat.host import Host, Session
+from stonechat.jid import JID
+from stonechat.stanza import Presence, Stanza
+from stonechat_roster.items import Roster
+from stonechat_roster.locks import Locks
+from stonechat_roster.marks import NAME, Marks, marks_of
+from stonechat_roster.store import Store
+
+# After so many stanzas the others get a turn (robustness promise R21).
+TURN = 64
+
+# One presence of a session is told at a time; telling it may take turns of others.
+TELL_SECONDS = 60.0
+
+
+class Broadcast:
+    """Tells presence to those who may see it, and asks for that of others."""
+
+    def __init__(self, host: Host, store: Store, max_directed: int) -> None:
+        self._host = host
+        self._store = store
+        self._max_directed = max_directed
+        self._turns = Locks(TELL_SECONDS)
+
+    # A session's own presence
+
+    def changed(self, session: Session, presence: Presence, previous: Presence | None) -> None:
+        """A session has become available, has changed its presence, or is gone."""
+        # A session can be lost while its presence is still being told, in another
+        # greenlet. Whoever heard "available" last would believe it for ever.
+        with self._turns.hold(session.jid.text):
+            if presence.type == "unavailable":
+                self._tell_gone(session, presence)
+            else:
+                self._tell(session, presence, is_initial=previous is None)
+
+    def _tell(self, session: Session, presence: Presence, *, is_initial: bool) -> None:
+        account = session.jid.bare
+        roster = self._store.roster(account.localpart)
+        # 4.2.2 and 4.4.2: the account's own resources too, this one among them.
+        self._host.route(presence.copy_for(account))
+        self._route_all(presence.copy_for(contact) for contact in roster.watchers)
+        if is_initial:
+            self._route_all(self._presence_for(session, roster))
+            if roster.requests:
+                self._redeliver_requests(session)
+
+    def _presence_for(self, session: Session, roster: Roster) -> Iterator[Stanza]:
+        """What a session that has come is to hear of others, or the probes that ask."""
+        own = session.jid
+        account = own.bare
+        for other in self._host.sessions(account.localpart):
+            if other.presence is not None and other.jid != own:
+                yield other.presence.copy_for(own)
+        for contact in roster.sources:
+            if contact.domain != self._host.name or not contact.localpart:
+                # 4.3.1
+                yield Presence(type="probe", from_=own, to=contact)
+                continue
+            # The answer to a probe, without the probe; silence where it would be a refusal.
+            here = self._available(contact)
+            if here and self.may_see(contact, account):
+                for known in here:
+                    yield known.copy_for(own)
+
+    def _redeliver_requests(self, session: Session) -> None:
+        # 3.1.3, case 4: whenever the account has a new resource, until it answers.
+        for stanza in self._store.requests(session.jid.localpart):
+            session.send(Stanza.from_bytes(stanza))
+
+    def _tell_gone(self, session: Session, presence: Presence) -> None:
+        account = session.jid.bare
+        roster = self._store.roster(account.localpart)
+        # 4.5.2: the one that is gone hears it too, if it is still connected.
+        if session.is_open:
+            session.send(presence.copy_for(session.jid))
+        self._host.route(presence.copy_for(account))
+        self._route_all(presence.copy_for(contact) for contact in roster.watchers)
+        marks = marks_of(session)
+        self._tell_directed(
+            presence, [jid for jid in marks.directed or () if not roster.grants(jid.bare)]
+        )
+        marks.directed = None
+
+    def closed(self, session: Session) -> None:
+        """A session is over: those whom it addressed while it was not available hear of it."""
+        marks: Marks | None = session.data.get(NAME)
+        if marks is not None and marks.directed:
+            gone = Presence(type="unavailable", from_=session.jid)
+            with self._turns.hold(session.jid.text):
+                self._tell_directed(gone, marks.directed)
+                marks.directed = None
+
+    def _tell_directed(self, presence: Presence, addressees: Iterable[JID]) -> None:
+        self._route_all(presence.copy_for(jid) for jid in addressees)
+
+    # Directed presence
+
+    def directed(self, session: Session, presence: Presence) -> None:
+        """A session sends presence to one entity (4.6.3)."""
+        to = cast(JID, presence.to)
+        if presence.type == "unavailable":
+            marks: Marks | None = session.data.get(NAME)
+            if marks is not None and marks.directed is not None:
+                marks.directed.pop(to, None)
+            return
+        account = session.jid.bare
+        if to.bare == account or (
+            session.presence is not None and self._store.roster(account.localpart).grants(to.bare)
+        ):
+            # It hears of the end by broadcast.
+            return
+        marks = marks_of(session)
+        if marks.directed is None:
+            marks.directed = {}
+        elif to not in marks.directed and len(marks.directed) >= self._max_directed:
+            # Were it let through, the addressee would never hear of the end.
+            raise StanzaError("resource-constraint", "This goes to too many addresses at once.")
+        marks.directed[to] = None
+
+    # Between two
+
+    def may_see(self, account: JID, watcher: JID) -> bool:
+        """Whether a watcher may see the presence of an account of this host."""
+        return self._store.roster(account.localpart).grants(watcher) or (
+            self._host.may_see_presence(account, watcher)
+        )
+
+    def show(self, account: JID, watcher: JID) -> None:
+        """Send the presence of an account's available sessions to one who may now see it."""
+        self._route_all(known.copy_for(watcher) for known in self._available(account))
+
+    def hide(self, account: JID, watcher: JID) -> None:
+        """Tell one who may no longer see an account's sessions that they are gone."""
+        self._route_all(
+            Presence(type="unavailable", from_=session.jid, to=watcher)
+            for session in self._host.sessions(account.localpart)
+            if session.presence is not None
+        )
+
+    def answer_probe(self, probe: Presence) -> None:
+        """Tell a probing server what its user may know (4.3.2)."""
+        asked, watcher = cast(JID, probe.to), cast(JID, probe.from_)
+        account = asked.bare
+        if not self.may_see(account, watcher.bare):
+            # Case 1: no account and no permission look the same.
+            refusal = Presence(type="unsubscribed", from_=account, to=watcher.bare)
+            self._host.route(refusal)
+            return
+        known = self._available(account)
+        if asked.resource:
+            known = [presence for presence in known if presence.from_ == asked]
+        if not known:
+            # Case 3
+            self._host.route(Presence(type="unavailable", from_=asked, to=watcher))
+            return
+        # Case 4
+        self._route_all(presence.copy_for(watcher) for presence in known)
+
+    def _available(self, account: JID) -> list[Presence]:
+        """The presence of each available session of an account."""
+        return [
+            session.presence
+            for session in self._host.sessions(account.localpart)
+            if session.presence is not None
+        ]
+
+    def _route_all(self, stanzas: Iterable[Stanza]) -> None:
+        for count, stanza in enumerate(stanzas, 1):
+            self._host.route(stanza)
+            if count % TURN == 0:
+                gevent.sleep(0)

@@ -1,0 +1,149 @@
+"""Roster requests: what a client gets and sets (RFC 6121, section 2)."""
+
+from __future__ import annotations
+
+from typing import cast
+
+from stonechat.errors import JIDError, StanzaError
+from stonechat.host import Host, Session
+from stonechat.iq import IGNORE, Ignore
+from stonechat.jid import JID
+from stonechat.namespaces import NS_ROSTER
+from stonechat.stanza import Iq
+from stonechat.xml import Element
+from stonechat_roster.items import Item, Roster, query_element, read_version
+from stonechat_roster.marks import marks_of
+from stonechat_roster.pushes import push_iq
+from stonechat_roster.service import RosterService
+from stonechat_roster.store import Store
+
+
+class Requests:
+    """Answers requests of the namespace jabber:iq:roster to an account."""
+
+    def __init__(
+        self,
+        host: Host,
+        store: Store,
+        service: RosterService,
+        *,
+        max_name_length: int,
+        max_groups: int,
+        max_group_length: int,
+    ) -> None:
+        self._host = host
+        self._store = store
+        self._service = service
+        self._max_name_length = max_name_length
+        self._max_groups = max_groups
+        self._max_group_length = max_group_length
+
+    # Getting
+
+    def get(self, iq: Iq) -> Element | Ignore | None:
+        """The roster, or what has changed since the version that the client has (2.6.3)."""
+        account = self._owner(iq)
+        query = _query(iq)
+        known = read_version(query.get("ver"))
+        roster = self._store.roster(account.localpart)
+        session = self._host.session(cast(JID, iq.from_))
+        if session is None:
+            return None
+        # From here to the answer nobody else runs: no push comes before the roster that
+        # it changes, and none is missed.
+        marks_of(session).is_interested = True
+        changed = None if known is None else _changed_since(roster, known)
+        if changed is None:
+            items = [item.to_element() for item in roster.items.values()]
+            session.send(iq.result(query_element(roster.version, *items)))
+        else:
+            session.send(iq.result())
+            _push_all(session, changed)
+        return IGNORE
+
+    # Setting
+
+    def set(self, iq: Iq) -> None:
+        """Add, change or remove one item; answered when that is committed."""
+        account = self._owner(iq)
+        query = _query(iq)
+        items = query.elements
+        if len(items) != 1 or items[0].qualified_name != f"{NS_ROSTER} item":
+            raise StanzaError("bad-request", "A roster set has exactly one item.")
+        item = items[0]
+        contact = _contact(item)
+        if item.get("subscription") == "remove":
+            self._service.remove(account.localpart, contact)
+            return
+        if contact == account:
+            raise StanzaError("not-allowed", "Nobody is in their own roster.")
+        name = item.get("name")
+        if len(name) > self._max_name_length:
+            raise StanzaError("not-acceptable", "The name is too long.")
+        groups = self._groups(item)
+        self._service.set(account.localpart, contact, name=name, groups=groups)
+
+    def _groups(self, item: Element) -> list[str]:
+        """The groups of an item in a roster set, checked as section 2.3.3 says."""
+        groups = [group.text for group in item.find_all("group")]
+        if len(set(groups)) != len(groups):
+            raise StanzaError("bad-request", "A group is named twice.")
+        if "" in groups:
+            raise StanzaError("not-acceptable", "A group needs a name.")
+        if len(groups) > self._max_groups:
+            raise StanzaError("not-acceptable", "The item has too many groups.")
+        if any(len(group) > self._max_group_length for group in groups):
+            raise StanzaError("not-acceptable", "The name of a group is too long.")
+        return groups
+
+    def _owner(self, iq: Iq) -> JID:
+        """The account whose roster is meant, if it is the sender's own."""
+        sender = cast(JID, iq.from_)
+        account = sender.bare
+        if iq.to is None or iq.to == account:
+            return account
+        if sender.domain == self._host.name:
+            raise StanzaError("forbidden", "A roster is its owner's.")
+        # Strangers must not learn which accounts exist (robustness rule 29).
+        raise StanzaError("service-unavailable")
+
+
+def _query(iq: Iq) -> Element:
+    query = iq.payload
+    if query is None or query.name != "query":
+        raise StanzaError("bad-request", "A roster request holds a query.")
+    return query
+
+
+def _contact(item: Element) -> JID:
+    """The address of an item; rosters hold bare ones."""
+    try:
+        jid = JID.parse(item.get("jid"))
+    except JIDError as error:
+        raise StanzaError("jid-malformed", str(error)) from None
+    if jid.resource:
+        raise StanzaError("bad-request", "A roster holds bare JIDs.")
+    return jid
+
+
+def _changed_since(roster: Roster, known: int) -> list[Item] | None:
+    """The items a client of that version lacks; None if it needs the whole roster."""
+    if known == roster.version:
+        return []
+    if not roster.floor <= known < roster.version:
+        return None
+    changed = [item for item in roster.items.values() if item.changed > known]
+    # A push is about twice as long as the item in it.
+    if 2 * len(changed) > len(roster.items):
+        return None
+    return sorted(changed, key=_by_version)
+
+
+def _by_version(item: Item) -> int:
+    return item.changed
+
+
+def _push_all(session: Session, items: list[Item]) -> None:
+    """Pushes that catch up, in the order in which the items changed."""
+    for item in items:
+        session.send(push_iq(session.jid, item.to_element(), item.changed))

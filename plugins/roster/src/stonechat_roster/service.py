@@ -1,0 +1,130 @@
+"""The roster as other plugins and commands use it: the service `roster`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from stonechat.errors import StanzaError
+from stonechat.host import Host
+from stonechat.jid import JID
+from stonechat_roster.broadcast import Broadcast
+from stonechat_roster.items import Item
+from stonechat_roster.pushes import Pushes
+from stonechat_roster.states import APPROVED, BOTH, FROM, OUT, SUBSCRIPTIONS, TO
+from stonechat_roster.store import Store
+from stonechat_roster.subscriptions import Subscriptions
+
+
+class RosterService:
+    """Reads and changes rosters; what is written is committed when a method returns.
+
+    Accounts are named by their localpart, contacts by their bare JID. All may block,
+    and raise StanzaError when the database fails.
+    """
+
+    def __init__(
+        self,
+        host: Host,
+        store: Store,
+        pushes: Pushes,
+        broadcast: Broadcast,
+        subscriptions: Subscriptions,
+        max_items: int,
+    ) -> None:
+        self._host = host
+        self._store = store
+        self._pushes = pushes
+        self._broadcast = broadcast
+        self._subscriptions = subscriptions
+        self._max_items = max_items
+
+    # Reading
+
+    def contacts(self, localpart: str) -> tuple[Item, ...]:
+        """All items of an account's roster."""
+        return tuple(self._store.roster(localpart).items.values())
+
+    def item(self, localpart: str, jid: JID) -> Item | None:
+        """What an account's roster says of a contact, with name, groups and subscription."""
+        return self._store.roster(localpart).items.get(jid.bare)
+
+    def subscription(self, localpart: str, jid: JID) -> str:
+        """none, to, from or both, as seen from the account."""
+        return SUBSCRIPTIONS[self._store.roster(localpart).state(jid.bare) & BOTH]
+
+    def watchers(self, localpart: str) -> tuple[JID, ...]:
+        """The contacts who see the account's presence."""
+        return self._store.roster(localpart).watchers
+
+    def sources(self, localpart: str) -> tuple[JID, ...]:
+        """The contacts whose presence the account sees."""
+        return self._store.roster(localpart).sources
+
+    def requests(self, localpart: str) -> frozenset[JID]:
+        """The contacts who have asked to see the account's presence and wait."""
+        return self._store.roster(localpart).requests
+
+    # Changing
+
+    def set(
+        self,
+        localpart: str,
+        jid: JID,
+        *,
+        name: str = "",
+        groups: Sequence[str] = (),
+        subscription: str | None = None,
+    ) -> Item:
+        """Add an item or overwrite its name and groups, and tell the account's clients.
+
+        `subscription` writes one side of it, without asking the contact; None leaves it
+        as it is. Presence follows at once. StanzaError policy-violation if the roster
+        is full.
+        """
+        account, jid = JID.make(localpart, self._host.name), jid.bare
+        with self._store.change(localpart) as roster:
+            old = roster.items.get(jid)
+            if old is None and len(roster.items) >= self._max_items:
+                raise StanzaError("policy-violation", "The roster is full.")
+            before = 0 if old is None else old.state
+            after = before
+            if subscription is not None:
+                after = before & APPROVED | SUBSCRIPTIONS.index(subscription)
+                if before & OUT and not after & TO:
+                    after |= OUT
+            item = Item(jid, name, tuple(groups), after)
+            new = self._store.save(localpart, roster, jid, item, answered=bool(after & FROM))
+            item = new.items[jid]
+            self._pushes.item(localpart, item)
+        self._presence_follows(account, jid, before, after)
+        return item
+
+    def remove(self, localpart: str, jid: JID) -> None:
+        """Take an item out and end its subscriptions; StanzaError item-not-found."""
+        account, jid = JID.make(localpart, self._host.name), jid.bare
+        with self._store.change(localpart) as roster:
+            if jid not in roster.items:
+                raise StanzaError("item-not-found", "The roster has no such item.")
+            state = roster.state(jid)
+            new = self._store.save(localpart, roster, jid, None, answered=True)
+            self._pushes.removed(localpart, jid, new.version)
+        self._subscriptions.part(account, jid, state)
+
+    def erase(self, account: JID) -> None:
+        """Forget an account that is gone, and end its subscriptions."""
+        roster = self._store.erase(account.localpart)
+        for contact in {**roster.items, **dict.fromkeys(roster.requests)}:
+            self._subscriptions.part(account, contact, roster.state(contact))
+
+    def _presence_follows(self, account: JID, contact: JID, before: int, after: int) -> None:
+        gained, lost = after & ~before, before & ~after
+        if gained & FROM:
+            self._broadcast.show(account, contact)
+        elif lost & FROM:
+            self._broadcast.hide(account, contact)
+        # What a contact elsewhere lets the account see, only its own server can say.
+        if contact.domain == self._host.name and contact.localpart:
+            if gained & TO and self._broadcast.may_see(contact, account):
+                self._broadcast.show(contact, account)
+            elif lost & TO:
+                self._broadcast.hide(contact, account)

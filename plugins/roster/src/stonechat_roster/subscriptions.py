@@ -1,0 +1,176 @@
+"""Subscription stanzas: what the account sends and gets (RFC 6121, section 3)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import cast
+
+from stonechat.auth import AuthUnavailable
+from stonechat.errors import StanzaError
+from stonechat.host import Host, Session
+from stonechat.jid import JID
+from stonechat.plugin import HANDLED, Handled
+from stonechat.stanza import Presence
+from stonechat_roster.broadcast import Broadcast
+from stonechat_roster.items import Item, Roster
+from stonechat_roster.marks import interested_sessions
+from stonechat_roster.pushes import Pushes
+from stonechat_roster.states import FROM, IN, OUT, TO, inbound, outbound
+from stonechat_roster.store import Store
+
+# Of a request that is larger, only the fact is stored.
+MAX_REQUEST_BYTES = 4096
+
+
+class Subscriptions:
+    """Follows the states of states.py, for stanzas in both directions."""
+
+    def __init__(
+        self,
+        host: Host,
+        store: Store,
+        pushes: Pushes,
+        broadcast: Broadcast,
+        *,
+        max_items: int,
+        max_requests: int,
+    ) -> None:
+        self._host = host
+        self._store = store
+        self._pushes = pushes
+        self._broadcast = broadcast
+        self._max_items = max_items
+        self._max_requests = max_requests
+
+    # Out
+
+    def sent(self, session: Session, presence: Presence) -> Handled:
+        """A session sends a subscription stanza: note it, and route it if it goes out."""
+        account, contact = session.jid.bare, cast(JID, presence.to).bare
+        if contact == account:
+            # One's own presence needs no subscription (4.2.2).
+            return HANDLED
+        localpart = account.localpart
+        with self._store.change(localpart) as roster:
+            before = roster.state(contact)
+            step = outbound(presence.type, before)
+            if step.state != before:
+                self._push(localpart, self._save(localpart, roster, contact, step.state))
+        if step.passes:
+            _readdress(presence, account, contact)
+            self._host.route(presence)
+        self._presence_follows(account, contact, before, step.state)
+        return HANDLED
+
+    def part(self, account: JID, contact: JID, state: int) -> None:
+        """Tell a contact that an account no longer has it in its roster (2.5.2)."""
+        if state & (TO | OUT):
+            self._host.route(Presence(type="unsubscribe", from_=account, to=contact))
+        if state & (FROM | IN):
+            self._host.route(Presence(type="unsubscribed", from_=account, to=contact))
+        self._presence_follows(account, contact, state, 0)
+
+    # In
+
+    def received(self, presence: Presence) -> Handled:
+        """A subscription stanza has come for an account: note it, and deliver it if need be."""
+        account, contact = cast(JID, presence.to).bare, cast(JID, presence.from_).bare
+        localpart, kind = account.localpart, presence.type
+        if contact == account:
+            return HANDLED
+        step = inbound(kind, self._store.roster(localpart).state(contact))
+        if not step.passes and not step.answers:
+            # Most of what strangers send ends here; it waits for nobody.
+            return HANDLED
+        if kind == "subscribe" and not self._exists(localpart):
+            return HANDLED
+        _readdress(presence, contact, account)
+        with self._store.change(localpart) as roster:
+            before = roster.state(contact)
+            step = inbound(kind, before)
+            request = b""
+            if step.state & IN and not before & IN:
+                if len(roster.requests) >= self._max_requests:
+                    # To the sender this looks like an account that does not exist.
+                    self._host.log.info("too many subscription requests", account=account.text)
+                    return HANDLED
+                request = _stored(presence)
+            changed = None
+            if step.state != before:
+                changed = self._save(localpart, roster, contact, step.state, request)
+            if step.passes:
+                # Before the push, so that clients know what it comes from (3.1.6).
+                for session in self._recipients(localpart, kind):
+                    session.send(presence)
+            self._push(localpart, changed)
+        if step.answers:
+            self._host.route(Presence(type="subscribed", from_=account, to=contact))
+            self._broadcast.show(account, contact)
+        else:
+            self._presence_follows(account, contact, before, step.state)
+        return HANDLED
+
+    def _exists(self, localpart: str) -> bool:
+        if self._host.sessions(localpart) or self._store.roster(localpart).version:
+            return True
+        try:
+            return self._host.accounts.exists(localpart)
+        except AuthUnavailable as error:
+            raise StanzaError(
+                "internal-server-error", "The account cannot be looked up.", type="wait"
+            ) from error
+
+    def _recipients(self, localpart: str, kind: str) -> Iterable[Session]:
+        """Requests go to available resources (3.1.3), the rest to interested ones."""
+        if kind != "subscribe":
+            return interested_sessions(self._host, localpart)
+        return [s for s in self._host.sessions(localpart) if s.presence is not None]
+
+    # Both
+
+    def _save(
+        self, localpart: str, roster: Roster, contact: JID, state: int, request: bytes = b""
+    ) -> Item | None:
+        """Write a new state; returns the item if clients must hear of it."""
+        before = roster.items.get(contact)
+        visible = state & ~IN
+        item = before
+        if item is not None:
+            if item.state != visible:
+                item = item._replace(state=visible)
+        elif visible:
+            if len(roster.items) >= self._max_items:
+                raise StanzaError("policy-violation", "The roster is full.")
+            item = Item(contact, state=visible)
+        new = self._store.save(
+            localpart, roster, contact, item, request=request, answered=not state & IN
+        )
+        return None if item is before else new.items[contact]
+
+    def _push(self, localpart: str, item: Item | None) -> None:
+        if item is not None:
+            self._pushes.item(localpart, item)
+
+    def _presence_follows(self, account: JID, contact: JID, before: int, after: int) -> None:
+        """Show presence to a new watcher (3.1.5), hide it from a former one (3.2.2)."""
+        if after & FROM and not before & FROM:
+            self._broadcast.show(account, contact)
+        elif before & FROM and not after & FROM:
+            self._broadcast.hide(account, contact)
+
+
+def _readdress(presence: Presence, sender: JID, recipient: JID) -> None:
+    """Subscriptions are between bare JIDs, whatever was written."""
+    if presence.from_ != sender:
+        presence.from_ = sender
+    if presence.to != recipient:
+        presence.to = recipient
+
+
+def _stored(presence: Presence) -> bytes:
+    """The complete stanza, if it has a reasonable size."""
+    stanza = presence.to_bytes()
+    if len(stanza) > MAX_REQUEST_BYTES:
+        bare = Presence(type="subscribe", id=presence.id, from_=presence.from_, to=presence.to)
+        stanza = bare.to_bytes()
+    return stanza

@@ -1,0 +1,104 @@
+"""What the tests of the roster say over and over."""
+
+import pytest
+
+from stonechat.jid import JID
+from stonechat.stanza import Element, Iq, Presence
+
+NS_ROSTER = "jabber:iq:roster"
+
+
+class Talk:
+    """Short forms for conversations about rosters."""
+
+    def get(self, client, ver=None):
+        """Ask for the roster; returns the query, or None for an empty result."""
+        query = Element(NS_ROSTER, "query")
+        if ver is not None:
+            query.set("ver", ver)
+        return client.get(query).payload
+
+    def items(self, client):
+        """The roster as {jid: {attribute: value}}."""
+        return {item.get("jid"): item.attributes for item in self.get(client).elements}
+
+    def query(self, jid, name=None, groups=(), **attributes):
+        """The payload of a roster set."""
+        query = Element(NS_ROSTER, "query")
+        item = query.add("item", jid=str(jid), **attributes)
+        if name is not None:
+            item.set("name", name)
+        for group in groups:
+            item.add("group", group)
+        return query
+
+    def set(self, client, jid, name=None, groups=(), **attributes):
+        """Add or change an item."""
+        return client.set(self.query(jid, name, groups, **attributes))
+
+    def remove(self, client, jid):
+        """Remove an item."""
+        return client.set(self.query(jid, subscription="remove"))
+
+    def push(self, client):
+        """The item of the next push."""
+        return self.push_query(client).first()
+
+    def push_query(self, client):
+        """The payload of the next push."""
+        push = client.receive_iq()
+        assert push.type == "set", push
+        assert push.namespace == NS_ROSTER
+        assert "from" not in push.attributes
+        assert push.to == client.jid
+        return push.payload
+
+    def pushes(self, client):
+        """All pushes that have come, as attributes of their items; the rest is dropped."""
+        return [
+            stanza.payload.first().attributes
+            for stanza in client.received()
+            if isinstance(stanza, Iq) and stanza.type == "set"
+        ]
+
+    def presences(self, client):
+        """All presence that has come, as (type, from); the rest is dropped."""
+        return [
+            (stanza.type, stanza.from_.text)
+            for stanza in client.received()
+            if isinstance(stanza, Presence)
+        ]
+
+    def say(self, client, kind, to):
+        """Send a subscription stanza, or a probe."""
+        client.send(Presence(type=kind, to=JID.parse(str(to))))
+
+    def befriend(self, *clients):
+        """Each two of them see each other's presence; what they got meanwhile is dropped."""
+        for one in clients:
+            for other in clients:
+                if one.bare != other.bare:
+                    self.say(one, "subscribe", other.bare)
+                    self.say(other, "subscribed", one.bare)
+        for client in clients:
+            client.received()
+
+
+@pytest.fixture
+def talk():
+    return Talk()
+
+
+@pytest.fixture
+def capulet(server):
+    return server.host("capulet.example", roster={})
+
+
+@pytest.fixture
+def juliet(capulet):
+    return capulet.connect("juliet@capulet.example/balcony")
+
+
+@pytest.fixture
+def romeo(capulet):
+    return capulet.connect("romeo@capulet.example/orchard")

@@ -1,0 +1,411 @@
+"""Presence: broadcast, probes, directed presence, and its end (RFC 6121, section 4)."""
+
+import gevent
+
+from stonechat import hookimpl
+from stonechat.jid import JID
+from stonechat.plugin import HANDLED
+from stonechat.stanza import Element, Presence
+
+ROMEO = "romeo@capulet.example"
+JULIET = "juliet@capulet.example"
+ORCHARD = f"{ROMEO}/orchard"
+BALCONY = f"{JULIET}/balcony"
+TYBALT = "tybalt@capulet.example"
+
+
+def probe(sender, to):
+    return Presence(type="probe", from_=JID.parse(sender), to=JID.parse(to))
+
+
+# Coming (4.2)
+
+
+def test_a_session_sees_its_own_presence(juliet):
+    juliet.available(show="dnd")
+    presence = juliet.receive_presence()
+    assert (presence.from_.text, presence.show) == (BALCONY, "dnd")
+
+
+def test_an_accounts_sessions_see_each_other(capulet, juliet, talk):
+    juliet.available()
+    juliet.received()
+    chamber = capulet.connect(f"{JULIET}/chamber")
+    chamber.available()
+    assert talk.presences(juliet) == [("", f"{JULIET}/chamber")]
+    assert sorted(talk.presences(chamber)) == [("", BALCONY), ("", f"{JULIET}/chamber")]
+
+
+def test_contacts_see_each_other(juliet, romeo, talk):
+    talk.befriend(juliet, romeo)
+    romeo.available(status="Wherefore?")
+    romeo.received()
+    juliet.available()
+    assert talk.presences(romeo) == [("", BALCONY)]
+    (seen,) = [p for p in juliet.received() if p.from_.bare == romeo.bare]
+    assert (seen.from_.text, seen.to.text) == (ORCHARD, BALCONY)
+    assert seen.element.find_text("status") == "Wherefore?"
+
+
+def test_presence_reaches_watchers_as_it_was_sent(juliet, romeo, talk):
+    talk.befriend(juliet, romeo)
+    romeo.available()
+    romeo.received()
+    mood = "<x xmlns='urn:example:mood'>love &amp; fear</x>"
+    juliet.send(f"<presence><show>xa</show>{mood}</presence>")
+    seen = romeo.receive_presence()
+    assert (seen.from_.text, seen.to.text, seen.show) == (BALCONY, ROMEO, "xa")
+    assert seen.find("urn:example:mood", "x").text == "love & fear"
+
+
+def test_presence_goes_only_where_the_subscription_leads(juliet, romeo, talk):
+    talk.say(juliet, "subscribe", ROMEO)
+    talk.say(romeo, "subscribed", JULIET)
+    romeo.available()
+    juliet.received()
+    romeo.received()
+    juliet.available()
+    assert talk.presences(romeo) == []
+    assert ("", ORCHARD) in talk.presences(juliet)
+
+
+def test_who_only_asked_sees_nothing(juliet, romeo, talk):
+    talk.say(juliet, "subscribe", ROMEO)
+    juliet.available()
+    juliet.received()
+    romeo.available()
+    assert talk.presences(juliet) == []
+
+
+def test_presence_survives_a_restart(server, capulet, juliet, romeo, talk):
+    talk.befriend(juliet, romeo)
+    server.restart()
+    juliet = capulet.connect(BALCONY)
+    romeo = capulet.connect(ORCHARD)
+    juliet.available()
+    juliet.received()
+    romeo.available()
+    assert talk.presences(juliet) == [("", ORCHARD)]
+    assert ("", BALCONY) in talk.presences(romeo)
+
+
+def test_a_change_is_told_and_nothing_is_asked_again(juliet, romeo, talk):
+    talk.befriend(juliet, romeo)
+    romeo.available()
+    juliet.available()
+    juliet.received()
+    romeo.received()
+    juliet.available(show="away", priority=-3)
+    assert talk.presences(romeo) == [("", BALCONY)]
+    assert talk.presences(juliet) == [("", BALCONY)]
+
+
+def test_contacts_on_two_hosts_see_each_other(server, capulet, talk):
+    montague = server.host("montague.example", roster={})
+    juliet = capulet.connect(BALCONY)
+    romeo = montague.connect("romeo@montague.example/orchard")
+    talk.befriend(juliet, romeo)
+    romeo.available()
+    romeo.received()
+    juliet.available()
+    assert talk.presences(romeo) == [("", BALCONY)]
+    assert ("", "romeo@montague.example/orchard") in talk.presences(juliet)
+
+
+def test_a_server_that_no_longer_knows_the_subscription_corrects_it(server, capulet, talk):
+    montague = server.host("montague.example", roster={})
+    juliet = capulet.connect(BALCONY)
+    romeo = montague.connect("romeo@montague.example/orchard")
+    talk.befriend(juliet, romeo)
+    # As if Montague's database were lost.
+    montague.plugin("roster").store.erase("romeo")
+    talk.get(juliet)
+    juliet.available()
+    assert talk.items(juliet)["romeo@montague.example"]["subscription"] == "from"
+
+
+# Probes (4.3)
+
+
+def test_a_probe_is_answered_with_the_presence_of_all_resources(capulet, juliet, romeo, talk):
+    talk.befriend(juliet, romeo)
+    garden = capulet.connect(f"{ROMEO}/garden")
+    romeo.available(show="dnd")
+    garden.available()
+    juliet.received()
+    capulet.kernel.route(probe(BALCONY, ROMEO))
+    assert sorted(talk.presences(juliet)) == [("", f"{ROMEO}/garden"), ("", ORCHARD)]
+
+
+def test_a_probe_of_one_resource_is_answered_with_its_presence(capulet, juliet, romeo, talk):
+    talk.befriend(juliet, romeo)
+    garden = capulet.connect(f"{ROMEO}/garden")
+    romeo.available()
+    garden.available()
+    juliet.received()
+    capulet.kernel.route(probe(BALCONY, ORCHARD))
+    assert talk.presences(juliet) == [("", ORCHARD)]
+    capulet.kernel.route(probe(BALCONY, f"{ROMEO}/gone"))
+    assert talk.presences(juliet) == [("unavailable", f"{ROMEO}/gone")]
+
+
+def test_a_probe_of_an_absent_contact_is_answered_unavailable(capulet, juliet, romeo, talk):
+    talk.befriend(juliet, romeo)
+    capulet.kernel.route(probe(BALCONY, ROMEO))
+    assert talk.presences(juliet) == [("unavailable", ROMEO)]
+
+
+def test_a_probe_without_permission_is_answered_like_one_of_no_account(server, capulet, romeo):
+    montague = server.host("montague.example")  # without a roster, it shows the answers
+    tybalt = montague.connect("tybalt@montague.example/street")
+    tybalt.available()
+    tybalt.received()
+    romeo.available()
+    got = []
+    for asked in (ROMEO, "nobody@capulet.example"):
+        montague.kernel.route(probe("tybalt@montague.example/street", asked))
+        answer = tybalt.receive_presence()
+        assert answer.from_.text == asked
+        got.append((answer.type, answer.to.text, answer.children))
+    assert got == [("unsubscribed", "tybalt@montague.example", ())] * 2
+
+
+def test_a_probe_of_ones_own_account_is_answered(capulet, juliet, talk):
+    juliet.available()
+    juliet.received()
+    capulet.kernel.route(probe(BALCONY, JULIET))
+    assert talk.presences(juliet) == [("", BALCONY)]
+
+
+# Going (4.5)
+
+
+def test_who_goes_is_seen_to_go(juliet, romeo, capulet, talk):
+    talk.befriend(juliet, romeo)
+    chamber = capulet.connect(f"{JULIET}/chamber")
+    for client in (juliet, romeo, chamber):
+        client.available()
+    for client in (juliet, romeo, chamber):
+        client.received()
+    juliet.send("<presence type='unavailable'><status>Good night!</status></presence>")
+    for client in (juliet, romeo, chamber):
+        gone = client.receive_presence()
+        assert (gone.type, gone.from_.text) == ("unavailable", BALCONY)
+        assert gone.element.find_text("status") == "Good night!"
+        assert client.received() == []
+
+
+def test_a_lost_session_is_seen_to_go(juliet, romeo, talk):
+    talk.befriend(juliet, romeo)
+    juliet.available()
+    romeo.available()
+    romeo.received()
+    juliet.drop()
+    assert talk.presences(romeo) == [("unavailable", BALCONY)]
+
+
+def test_a_session_that_leaves_is_seen_to_go_once(juliet, romeo, talk):
+    talk.befriend(juliet, romeo)
+    juliet.available()
+    romeo.available()
+    romeo.received()
+    juliet.unavailable()
+    juliet.disconnect()
+    assert talk.presences(romeo) == [("unavailable", BALCONY)]
+
+
+def test_a_session_that_was_never_available_goes_silently(juliet, romeo, talk):
+    talk.befriend(juliet, romeo)
+    romeo.available()
+    romeo.received()
+    juliet.disconnect()
+    assert talk.presences(romeo) == []
+
+
+def test_who_comes_back_is_told_all_anew(juliet, romeo, talk):
+    talk.befriend(juliet, romeo)
+    romeo.available()
+    juliet.available()
+    juliet.unavailable()
+    juliet.received()
+    juliet.available()
+    assert ("", ORCHARD) in talk.presences(juliet)
+
+
+# Directed presence (4.6)
+
+
+def directed(client, to, type_=""):
+    client.send(Presence(type=type_, to=JID.parse(to)))
+
+
+def test_who_was_sent_presence_directly_hears_of_its_end_only(juliet, romeo, talk):
+    juliet.available()
+    romeo.available()
+    romeo.received()
+    directed(juliet, ORCHARD)
+    assert talk.presences(romeo) == [("", BALCONY)]
+    juliet.available(show="away")
+    assert talk.presences(romeo) == []
+    juliet.send("<presence type='unavailable'><status>Adieu!</status></presence>")
+    gone = romeo.receive_presence()
+    assert (gone.type, gone.from_.text, gone.to.text) == ("unavailable", BALCONY, ORCHARD)
+    assert gone.element.find_text("status") == "Adieu!"
+    juliet.disconnect()
+    assert talk.presences(romeo) == []
+
+
+def test_the_end_is_told_when_the_session_is_lost(juliet, romeo, talk):
+    juliet.available()
+    romeo.available()
+    directed(juliet, ORCHARD)
+    romeo.received()
+    juliet.drop()
+    assert talk.presences(romeo) == [("unavailable", BALCONY)]
+
+
+def test_the_end_is_told_for_a_session_that_was_never_available(juliet, romeo, talk):
+    romeo.available()
+    directed(juliet, ORCHARD)
+    romeo.received()
+    juliet.drop()
+    assert talk.presences(romeo) == [("unavailable", BALCONY)]
+
+
+def test_the_end_is_not_told_twice(juliet, romeo, talk):
+    juliet.available()
+    romeo.available()
+    directed(juliet, ORCHARD)
+    directed(juliet, ORCHARD, "unavailable")
+    romeo.received()
+    juliet.drop()
+    assert talk.presences(romeo) == []
+
+
+def test_a_watcher_hears_of_the_end_once(juliet, romeo, talk):
+    talk.befriend(juliet, romeo)
+    romeo.available()
+    directed(juliet, ORCHARD)
+    juliet.available()
+    directed(juliet, ORCHARD)
+    romeo.received()
+    juliet.drop()
+    assert talk.presences(romeo) == [("unavailable", BALCONY)]
+
+
+def test_directed_unavailable_presence_leaves_the_broadcast_as_it_was(juliet, romeo, talk):
+    talk.befriend(juliet, romeo)
+    romeo.available()
+    juliet.available()
+    directed(juliet, ORCHARD, "unavailable")
+    romeo.received()
+    juliet.available(show="away")
+    assert talk.presences(romeo) == [("", BALCONY)]
+
+
+def test_directed_presence_has_a_bound(server, talk):
+    capulet = server.host("capulet.example", roster={"max_directed": 2})
+    juliet = capulet.connect(BALCONY)
+    romeo = capulet.connect(ORCHARD)
+    romeo.available()
+    romeo.received()
+    directed(juliet, f"{ROMEO}/a")
+    directed(juliet, f"{ROMEO}/b")
+    directed(juliet, f"{ROMEO}/b")
+    directed(juliet, ORCHARD)
+    assert romeo.received() == []
+    refused = juliet.receive_presence()
+    assert (refused.type, refused.from_.text) == ("error", ORCHARD)
+    directed(juliet, f"{ROMEO}/a", "unavailable")
+    directed(juliet, ORCHARD)
+    assert talk.presences(romeo) == [("", BALCONY)]
+
+
+# Who may see (robustness rule 29)
+
+
+def test_only_watchers_may_see(capulet, juliet, romeo, talk):
+    talk.say(juliet, "subscribe", ROMEO)
+    talk.say(romeo, "subscribed", JULIET)
+    may_see = capulet.kernel.may_see_presence
+    assert may_see(JID.parse(ROMEO), JID.parse(JULIET))
+    assert not may_see(JID.parse(JULIET), JID.parse(ROMEO))
+    assert not may_see(JID.parse(ROMEO), JID.parse(TYBALT))
+    assert not may_see(JID.parse("nobody@capulet.example"), JID.parse(JULIET))
+
+
+# Many (robustness promise R21)
+
+
+def make_watchers(capulet, count):
+    service = capulet.kernel.service("roster")
+    jids = [JID.parse(f"guest{number}@capulet.example") for number in range(count)]
+    for jid in jids:
+        service.set("juliet", jid, subscription="from")
+    return jids
+
+
+def test_a_large_fan_out_lets_others_run(capulet, juliet, talk):
+    make_watchers(capulet, 200)
+    turns = []
+
+    def count():
+        while True:
+            turns.append(1)
+            gevent.sleep(0)
+
+    other = gevent.spawn(count)
+    gevent.sleep(0)
+    turns.clear()
+    capulet.plugin("roster").broadcast.show(JID.parse(JULIET), JID.parse(ROMEO))
+    quiet = len(turns)
+    juliet.available()
+    other.kill()
+    assert quiet == 0
+    assert len(turns) >= 3
+
+
+def test_a_session_lost_in_the_middle_of_its_broadcast_is_seen_to_go(capulet, juliet, talk):
+    """Whoever heard that it came hears after that that it went."""
+    jids = make_watchers(capulet, 200)
+    first = capulet.connect(f"{jids[0]}/hall")
+    last = capulet.connect(f"{jids[-1]}/hall")
+    for client in (first, last):
+        client.available()
+        client.received()
+    session = capulet.kernel.session(JID.parse(BALCONY))
+    broadcast = capulet.plugin("roster").broadcast
+    here = Presence(from_=session.jid)
+    gone = Presence(from_=session.jid, type="unavailable")
+    coming = gevent.spawn(broadcast.changed, session, here, None)
+    gevent.sleep(0)
+    going = gevent.spawn(broadcast.changed, session, gone, here)
+    gevent.joinall([coming, going], raise_error=True)
+    for client in (first, last):
+        assert talk.presences(client) == [("", BALCONY), ("unavailable", BALCONY)]
+
+
+class Wall:
+    """A plugin that keeps Romeo's presence from everybody else."""
+
+    @hookimpl
+    def stonechat_presence_to_user(self, presence):
+        return HANDLED if presence.from_.bare.text == ROMEO != presence.to.bare.text else None
+
+
+def test_presence_passes_the_filters_of_other_plugins(capulet, juliet, romeo, talk):
+    talk.befriend(juliet, romeo)
+    romeo.available()
+    capulet.kernel.hooks.add("wall", Wall())
+    juliet.available()
+    capulet.kernel.route(probe(BALCONY, ROMEO))
+    romeo.available(show="away")
+    assert talk.presences(juliet) == [("", BALCONY)]
+
+
+def test_an_unknown_child_does_not_matter(juliet, romeo, talk):
+    talk.befriend(juliet, romeo)
+    romeo.available()
+    romeo.received()
+    juliet.send(Presence(Element("urn:example", "x", None, "y" * 5000)))
+    assert romeo.receive_presence().find("urn:example", "x").text == "y" * 5000
