@@ -40,6 +40,7 @@ class Stanza:
         "_from",
         "_head_end",
         "_raw",
+        "_stamped",
         "_to",
         "_tree",
         "attributes",
@@ -54,6 +55,7 @@ class Stanza:
     children: tuple[str, ...]
     hops: int
     _raw: bytes | None
+    _stamped: bool  # `from` is in the attributes, but not in the bytes yet
     _head_end: int
     _tree: Element | None
     _to: JID | None
@@ -86,6 +88,7 @@ class Stanza:
         self.children = tuple(element.qualified_name for element in payload)
         self.hops = 0
         self._raw = None
+        self._stamped = False
         self._head_end = 0
         self._tree = tree
         self._to = to
@@ -104,6 +107,7 @@ class Stanza:
         stanza.children = children
         stanza.hops = 0
         stanza._raw = raw
+        stanza._stamped = False
         stanza._head_end = head_end
         stanza._tree = None
         stanza._to = None
@@ -181,16 +185,28 @@ class Stanza:
         if written == text:
             return
         attributes["from"] = text
-        raw = self._raw
-        if raw is None:
+        if self._raw is None:
             return
-        if written is not None:
+        if written is None:
+            # Most requests are answered before anybody wants their bytes.
+            self._stamped = True
+        else:
             self._rewrite_head({b"from": text})
-            return
-        splice = f" from='{escape_attribute(text)}'".encode()
-        at = len(self._tag)
-        self._raw = b"%b%b%b" % (raw[:at], splice, raw[at:])
-        self._head_end += len(splice)
+
+    def _settle(self) -> bytes:
+        """The bytes, with the stamp in them."""
+        raw = cast(bytes, self._raw)
+        if self._stamped:
+            self._stamped = False
+            splice = f" from='{escape_attribute(self.attributes['from'])}'".encode()
+            at = len(self._tag)
+            raw = self._raw = b"%b%b%b" % (raw[:at], splice, raw[at:])
+            self._head_end += len(splice)
+        return raw
+
+    def mentions(self, octets: bytes) -> bool:
+        """Whether these octets stand in the stanza anywhere: may spare the look into its tree."""
+        return octets in self.to_bytes() if self._raw is None else octets in self._raw
 
     def _readdress(self, attribute: str, jid: JID | None) -> None:
         if jid is None:
@@ -202,7 +218,7 @@ class Stanza:
 
     def _rewrite_head(self, changes: dict[bytes, str | None] | dict[bytes, str]) -> None:
         """Set or drop attributes; all else, declarations too, stays as it was written."""
-        raw = cast(bytes, self._raw)
+        raw = self._settle()
         head = raw[: self._head_end]
         parts = [self._tag]
         for name, text in changes.items():
@@ -250,7 +266,7 @@ class Stanza:
             tree = self._own_tree()
             tree.append(*payload)
             return
-        raw = self._raw
+        raw = self._settle()
         added = b"".join(serialize(element, NS_CLIENT) for element in payload)
         self._tree = None
         end = self._head_end
@@ -275,6 +291,7 @@ class Stanza:
 
     def _adopt(self, tree: Element) -> None:
         self._raw = None
+        self._stamped = False
         self._tree = tree
         self.attributes = tree.attributes
         self.children = tuple(element.qualified_name for element in tree.elements)
@@ -284,6 +301,8 @@ class Stanza:
 
     def to_bytes(self) -> bytes:
         """The stanza as it goes to a client stream, whose default namespace is in force."""
+        if self._stamped:
+            return self._settle()
         raw = self._raw
         if raw is None:
             raw = serialize(cast(Element, self._tree), NS_CLIENT)
@@ -293,8 +312,9 @@ class Stanza:
         """The same stanza to another recipient; what is inside is shared."""
         if self._raw is None:
             self._freeze()
+        raw = self._settle()
         twin = type(self).received(
-            self.attributes.copy(), self.children, cast(bytes, self._raw), self._head_end
+            self.attributes.copy(), self.children, raw, self._head_end
         )
         twin.hops = self.hops
         changes = {b"to": to.text}
@@ -423,24 +443,23 @@ class Iq(Stanza):
 
     def result(self, payload: Element | None = None) -> Iq:
         """The result that answers this request."""
-        reply = Iq.__new__(Iq)
-        attributes = {"type": "result", "id": self.attributes.get("id", "")}
         mine = self.attributes
+        attributes = {"type": "result", "id": mine.get("id", "")}
+        head = f"<iq type='result' id='{escape_attribute(attributes['id'])}'"
         if "from" in mine:
             attributes["to"] = mine["from"]
+            head += f" to='{escape_attribute(mine['from'])}'"
         if "to" in mine:
             attributes["from"] = mine["to"]
-        tree = Element(NS_CLIENT, "iq")
-        tree.attributes = reply.attributes = attributes
+            head += f" from='{escape_attribute(mine['to'])}'"
+        children: tuple[str, ...] = ()
         if payload is None:
-            reply.children = ()
+            start = raw = f"{head}/>".encode()
         else:
-            tree.children.append(payload)
-            reply.children = (payload.qualified_name,)
-        reply.hops = 0
-        reply._raw = None
-        reply._head_end = 0
-        reply._tree = tree
+            children = (payload.qualified_name,)
+            start = f"{head}>".encode()
+            raw = b"%b%b</iq>" % (start, serialize(payload, NS_CLIENT))
+        reply = Iq.received(attributes, children, raw, len(start))
         reply._to = self._from
         reply._from = self._to
         return reply

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 import shutil
+import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import gevent
@@ -118,9 +119,7 @@ def test_a_log_that_was_cut_anywhere_opens_clean(tmp_path: Path) -> None:
                     "SELECT count(*) FROM sqlite_schema WHERE name = 'promises'"
                 ).scalar()
             )
-            numbers = (
-                store.read(lambda c: list(c.execute(NUMBERS).scalars())) if there else []
-            )
+            numbers = store.read(lambda c: list(c.execute(NUMBERS).scalars())) if there else []
         finally:
             store.close()
         assert numbers == list(range(len(numbers)))
@@ -143,7 +142,7 @@ def store(tmp_path: Path) -> Iterator[Store]:
     store.close()
 
 
-def keep(number: int, size: int = 3000) -> object:
+def keep(number: int, size: int = 3000) -> Callable[[Connection], None]:
     def work(connection: Connection) -> None:
         connection.execute(
             text("INSERT INTO promises VALUES (:number, zeroblob(:size))"),
@@ -209,8 +208,6 @@ def test_a_disk_that_is_full_for_a_while_loses_no_promise(tmp_path: Path) -> Non
 
 
 def test_a_stranger_that_holds_the_database_delays_but_breaks_nothing(tmp_path: Path) -> None:
-    import sqlite3
-
     path = tmp_path / "stonechat.db"
     store = Store(path, deadline=0.1)
     try:

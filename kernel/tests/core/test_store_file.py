@@ -98,6 +98,25 @@ def test_a_file_without_our_first_table_is_refused(path: Path) -> None:
     assert_refused(path, "damaged")
 
 
+def test_a_file_whose_log_cannot_be_read_is_refused(path: Path) -> None:
+    path.with_name("stonechat.db-wal").mkdir()
+    assert_refused(path, "cannot be read")
+
+
+def test_a_store_that_could_not_be_opened_lets_go_of_everything(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_args: object, **_options: object) -> None:
+        raise StorageError("no more files")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("stonechat.core.store.Readers", fail)
+        with pytest.raises(StorageError, match="no more files"):
+            Store(path)
+    assert not path.with_name("stonechat.db-wal").exists()
+    Store(path).close()
+
+
 def test_a_directory_is_no_database(tmp_path: Path) -> None:
     path = tmp_path / "stonechat.db"
     path.mkdir()

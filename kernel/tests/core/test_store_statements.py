@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -42,7 +42,11 @@ archive = Table(
 )
 SCHEMA = Schema("contacts", 1, metadata)
 KEYS = ("host", "owner", "contact")
-ROMEO = {"host": "capulet.example", "owner": "juliet", "contact": "romeo@montague.example"}
+ROMEO: dict[str, object] = {
+    "host": "capulet.example",
+    "owner": "juliet",
+    "contact": "romeo@montague.example",
+}
 
 
 @pytest.fixture
@@ -53,6 +57,10 @@ def store(tmp_path: Path) -> Iterator[Store]:
     store.close()
 
 
+def put(store: Store, values: Mapping[str, object] | list[dict[str, object]]) -> None:
+    store.write(lambda connection: upsert(connection, contacts, values, KEYS))
+
+
 def rows(connection: Connection) -> list[tuple[object, ...]]:
     columns = (contacts.c.owner, contacts.c.contact, contacts.c.visits, contacts.c.last)
     return [tuple(row) for row in connection.execute(select(*columns).order_by("contact"))]
@@ -60,39 +68,37 @@ def rows(connection: Connection) -> list[tuple[object, ...]]:
 
 def test_upsert_inserts_and_then_updates(store: Store) -> None:
     for visits in (1, 2):
-        store.write(
-            lambda c, visits=visits: upsert(c, contacts, {**ROMEO, "visits": visits}, KEYS)
-        )
+        put(store, {**ROMEO, "visits": visits})
     assert store.read(rows) == [("juliet", "romeo@montague.example", 2, None)]
 
 
 def test_upsert_leaves_other_columns_alone(store: Store) -> None:
-    store.write(lambda c: upsert(c, contacts, {**ROMEO, "visits": 1, "last": 5}, KEYS))
-    store.write(lambda c: upsert(c, contacts, {**ROMEO, "last": 6}, KEYS))
+    put(store, {**ROMEO, "visits": 1, "last": 5})
+    put(store, {**ROMEO, "last": 6})
     assert store.read(rows) == [("juliet", "romeo@montague.example", 1, 6)]
 
 
 def test_upsert_takes_several_rows(store: Store) -> None:
     paris = {**ROMEO, "contact": "paris@verona.example", "visits": 7}
-    store.write(lambda c: upsert(c, contacts, {**ROMEO, "visits": 1}, KEYS))
-    store.write(lambda c: upsert(c, contacts, [paris, {**ROMEO, "visits": 2}], KEYS))
+    put(store, {**ROMEO, "visits": 1})
+    put(store, [paris, {**ROMEO, "visits": 2}])
     assert [row[1:3] for row in store.read(rows)] == [
         ("paris@verona.example", 7),
         ("romeo@montague.example", 2),
     ]
-    store.write(lambda c: upsert(c, contacts, [], KEYS))
+    put(store, [])
 
 
 def test_upsert_of_keys_alone_keeps_the_row(store: Store) -> None:
-    store.write(lambda c: upsert(c, contacts, {**ROMEO, "visits": 1}, KEYS))
-    store.write(lambda c: upsert(c, contacts, ROMEO, KEYS))
+    put(store, {**ROMEO, "visits": 1})
+    put(store, ROMEO)
     assert store.read(rows) == [("juliet", "romeo@montague.example", 1, None)]
 
 
 def test_upsert_makes_its_statement_once(store: Store) -> None:
     before = len(contacts.info)
     for _ in range(3):
-        store.write(lambda c: upsert(c, contacts, {**ROMEO, "visits": 1, "last": 1}, KEYS))
+        put(store, {**ROMEO, "visits": 1, "last": 1})
     assert len(contacts.info) <= before + 1
 
 
@@ -128,7 +134,11 @@ def test_upsert_refuses_a_database_that_it_does_not_know() -> None:
         # A LONGBLOB by another name; and a key of at most 3072 octets.
         (mysql.dialect(), archive, ["BIGINT NOT NULL AUTO_INCREMENT", "BLOB(4294967295)"]),
         (mysql.dialect(), contacts, ["contact VARCHAR(255) COLLATE utf8mb4_bin"]),
-        (mssql.dialect(deprecate_large_types=True), archive, ["BIGINT NOT NULL IDENTITY", "VARBINARY(max)"]),
+        (
+            mssql.dialect(deprecate_large_types=True),
+            archive,
+            ["BIGINT NOT NULL IDENTITY", "VARBINARY(max)"],
+        ),
         (mssql.dialect(), contacts, ["NVARCHAR(3071) COLLATE Latin1_General_100_BIN2"]),
     ],
 )
@@ -144,10 +154,8 @@ def test_columns_have_the_right_type_on_each_database(
 def test_an_escaped_text_is_like_itself_alone(store: Store, name: str) -> None:
     for contact in (name, "50 percent off", "aXb", "s", "AXB", name.upper()):
         values = {**ROMEO, "contact": contact}
-        store.write(lambda c, values=values: upsert(c, contacts, values, KEYS))
+        put(store, values)
     pattern = escape_like(name) + "%"
-    query = select(contacts.c.contact).where(
-        contacts.c.contact.like(pattern, escape=LIKE_ESCAPE)
-    )
+    query = select(contacts.c.contact).where(contacts.c.contact.like(pattern, escape=LIKE_ESCAPE))
     # Case matters, too: in SQLite it would not by itself.
     assert store.read(lambda c: c.execute(query).scalars().all()) == [name]

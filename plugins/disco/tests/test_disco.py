@@ -15,6 +15,9 @@ ITEMS = Element(NS_ITEMS, "query")
 class Trust:
     """In place of a roster: everybody may see everybody."""
 
+    def __init__(self, host, options):
+        pass
+
     @hookimpl
     def stonechat_may_see_presence(self, account, watcher):
         return True
@@ -175,8 +178,7 @@ def test_strangers_cannot_tell_an_account_from_none(host, juliet, query):
 
 def test_who_may_see_presence_may_see_the_account(host, juliet):
     romeo = host.connect("romeo@capulet.example/orchard")
-    host.kernel.hooks.manager.register(Trust(), "trust")
-    host.kernel.hooks.compile()
+    host.enable("trust", plugin_class=Trust)
     juliet.available()
     query = romeo.get(INFO, to="juliet@capulet.example").payload
     assert identities(query) == [{"category": "account", "type": "registered"}]

@@ -14,6 +14,9 @@ JULIET = "juliet@capulet.example"
 class Friends:
     """In place of a roster: Romeo may see everybody, Tybalt nobody."""
 
+    def __init__(self, host, options):
+        pass
+
     @hookimpl
     def stonechat_may_see_presence(self, account, watcher):
         return watcher.localpart == "romeo"
@@ -21,8 +24,7 @@ class Friends:
 
 @pytest.fixture
 def host(server):
-    host = server.host("capulet.example", last={})
-    host.kernel.hooks.add("friends", Friends())
+    host = server.host("capulet.example", plugin_classes={"friends": Friends}, last={})
     host.create_account("juliet", "secret")
     return host
 

@@ -2,6 +2,7 @@
 
 import pytest
 
+from stonechat.errors import StanzaError
 from stonechat.jid import JID
 from stonechat.stanza import Element
 
@@ -54,12 +55,12 @@ def test_leaves_silent_clients_alone_by_default(server, juliet):
 
 
 # Probes. The interval is measured by the server's clock, the wait for the answer by the
-# world's: so the latter is short here.
+# world's: it is long where an answer comes, and short where none does.
 
 
 @pytest.fixture
 def probing(server):
-    return server.host("capulet.example", ping={"interval": "60 s", "timeout": "50 ms"})
+    return server.host("capulet.example", ping={"interval": "60 s", "timeout": "10 min"})
 
 
 def test_pings_a_client_that_is_silent_for_the_interval(server, probing):
@@ -101,13 +102,26 @@ def test_a_client_that_answers_with_an_error_stays(server, probing):
     assert probing.kernel.session(juliet.jid).is_open
 
 
-def test_a_client_that_does_not_answer_is_closed(server, probing):
-    juliet = probing.connect("juliet@capulet.example/balcony")
+def test_a_client_that_does_not_answer_is_closed(server):
+    host = server.host("capulet.example", ping={"interval": "60 s", "timeout": "1 ms"})
+    juliet = host.connect("juliet@capulet.example/balcony")
     server.clock.advance(75)
     assert juliet.receive_iq().payload == PING
-    assert juliet.receive(timeout=5).name == "error"
     assert juliet.closed_with() == "connection-timeout"
-    assert probing.kernel.session(juliet.jid) is None
+    assert host.kernel.session(juliet.jid) is None
+
+
+def test_a_client_that_says_something_else_instead_stays(server, probing, monkeypatch):
+    juliet = probing.connect("juliet@capulet.example/balcony")
+    plugin = probing.plugin("ping")
+
+    def ask(iq, timeout):
+        juliet.send(" ")
+        raise StanzaError("remote-server-timeout")
+
+    monkeypatch.setattr(plugin.host, "ask", ask)
+    server.clock.advance(3600)
+    assert probing.kernel.session(juliet.jid).is_open
 
 
 def test_a_client_that_does_not_answer_may_stay(server):
@@ -120,19 +134,15 @@ def test_a_client_that_does_not_answer_may_stay(server):
     assert juliet.get(PING).payload is None
 
 
-def test_does_not_ask_twice_before_an_answer_had_its_time(server):
-    options = {"interval": "60 s", "timeout": "10 min"}
-    host = server.host("capulet.example", ping=options)
-    juliet = host.connect("juliet@capulet.example/balcony")
+def test_does_not_ask_twice_before_an_answer_had_its_time(server, probing):
+    juliet = probing.connect("juliet@capulet.example/balcony")
     server.clock.advance(300)
     assert [iq.payload for iq in juliet.received()] == [PING]
 
 
-def test_so_many_wait_at_once_and_no_more(server, monkeypatch):
+def test_so_many_wait_at_once_and_no_more(server, probing, monkeypatch):
     monkeypatch.setattr("stonechat_ping.MAX_PROBES", 2)
-    options = {"interval": "60 s", "timeout": "10 min"}
-    host = server.host("capulet.example", ping=options)
-    clients = [host.connect(f"juliet@capulet.example/{place}") for place in "abc"]
+    clients = [probing.connect(f"juliet@capulet.example/{place}") for place in "abc"]
     server.clock.advance(75)
     asked = [(client, client.received()) for client in clients]
     assert sum(len(stanzas) for _, stanzas in asked) == 2

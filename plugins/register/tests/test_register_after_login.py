@@ -142,8 +142,11 @@ def test_the_old_password_is_checked_where_it_is_given(host, juliet):
     assert opens(host, "O Romeo, Romeo")
 
 
-def test_no_password_is_changed_over_an_unencrypted_stream(host, juliet, monkeypatch):
-    monkeypatch.setattr(type(host.kernel.session(juliet.jid)), "is_secure", False)
+def test_no_password_is_changed_over_an_unencrypted_stream(server):
+    server.configure(allow_plain_without_tls=True)
+    host = server.host("capulet.example", register={})
+    host.create_account("juliet", PASSWORD)
+    juliet = host.connect("juliet@capulet.example/balcony", tls=False)
     assert condition(ask(juliet, "set", fields())) == "not-authorized"
     assert opens(host, PASSWORD)
 

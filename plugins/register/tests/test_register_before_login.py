@@ -10,12 +10,11 @@ from stonechat_register import Options
 NS = "jabber:iq:register"
 FEATURES = "http://jabber.org/features/iq-register"
 HOME = "198.51.100.7"
+FORM_TYPE = f"<field var='FORM_TYPE'><value>{NS}:cancel</value></field>"
 
 
 def opened(host, *, tls=True, address=HOME):
-    """A stream that has its features; they are the second thing that comes."""
-    stream = host.open_stream(tls=tls, address=address)
-    return stream
+    return host.open_stream(tls=tls, address=address)
 
 
 def ask(stream, type, inside="", id="reg1"):
@@ -101,8 +100,7 @@ def test_a_data_form_will_do(host):
     "form",
     [
         "<x xmlns='jabber:x:data' type='cancel'/>",
-        "<x xmlns='jabber:x:data' type='submit'><field var='FORM_TYPE'>"
-        f"<value>{NS}:cancel</value></field></x>",
+        f"<x xmlns='jabber:x:data' type='submit'>{FORM_TYPE}</x>",
     ],
 )
 def test_another_form_is_refused(host, form):
@@ -231,7 +229,7 @@ def test_only_chosen_networks_may_register(server):
 
 
 def test_an_access_rule_decides(server):
-    server.access("servants", {"addresses": ["192.0.2.0/24"]})
+    server.configure(access={"servants": {"addresses": ["192.0.2.0/24"]}})
     host = server.host("capulet.example", register={"access": "servants"})
     assert opened(host, address=HOME).features.find("register", FEATURES) is None
     assert condition(register(host, address=HOME)) == "forbidden"
@@ -240,7 +238,7 @@ def test_an_access_rule_decides(server):
 
 def test_an_access_rule_may_refuse_a_name(server):
     deny = {"users": ["tybalt@capulet.example"]}
-    server.access("guests", {"hosts": ["capulet.example"], "deny": deny})
+    server.configure(access={"guests": {"hosts": ["capulet.example"], "deny": deny}})
     host = server.host("capulet.example", register={"access": "guests"})
     assert condition(register(host, "tybalt")) == "forbidden"
     assert register(host, "romeo").type == "result"

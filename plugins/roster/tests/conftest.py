@@ -2,7 +2,9 @@
 
 import pytest
 
+from stonechat import hookimpl
 from stonechat.jid import JID
+from stonechat.plugin import HANDLED
 from stonechat.stanza import Element, Iq, Presence
 
 NS_ROSTER = "jabber:iq:roster"
@@ -82,6 +84,25 @@ class Talk:
                     self.say(other, "subscribed", one.bare)
         for client in clients:
             client.received()
+
+
+class Window:
+    """In place of a roster: shows users every presence stanza that comes for them."""
+
+    def __init__(self, host, options):
+        self.host = host
+
+    @hookimpl
+    def stonechat_presence_to_user(self, presence):
+        for session in self.host.sessions(presence.to.localpart):
+            session.send(presence)
+        return HANDLED
+
+
+@pytest.fixture
+def montague(server, capulet):
+    """A host that knows nothing of subscriptions, and hides nothing from its users."""
+    return server.host("montague.example", plugin_classes={"window": Window})
 
 
 @pytest.fixture

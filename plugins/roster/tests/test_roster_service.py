@@ -21,8 +21,8 @@ def run(capulet):
     """Carry out a command as its faces do."""
     commands = {command.name: (command, f) for command, f in commands_of(capulet.plugin("roster"))}
 
-    def run(name, **arguments):
-        command, function = commands[name]
+    def run(command_name, **arguments):
+        command, function = commands[command_name]
         return function(**command.read(arguments))
 
     return run

@@ -1,1 +1,1 @@
-"""The `stonechat` command."""
+"""The `stonechat` command: the server itself, and what talks to it from a shell."""

@@ -192,11 +192,9 @@ class SessionCommands:
     def kick(self, jid: JID, reason: str = "") -> int:
         """Returns how many were closed; the reason is shown to the user."""
         host = find_host(self._server, jid.domain)
+        sessions = host.session_manager.sessions(jid.localpart)
         if jid.resource:
-            session = host.session_manager.session(jid)
-            sessions = (session,) if session is not None else ()
-        else:
-            sessions = host.session_manager.sessions(jid.localpart)
+            sessions = tuple(session for session in sessions if session.jid == jid)
         if not sessions:
             raise CommandError(f"{jid} is not connected")
         # RFC 6120, 4.9.3.14: "the entity has violated some local service policy".

@@ -99,7 +99,7 @@ class PluginCommands:
     @command("plugin-top", "Show which hooks of which plugins take the most time.")
     def top(self, host: str = "", limit: int = 20) -> list[dict[str, Any]]:
         """Calls and seconds of filters are estimates, from samples."""
-        rows = [
+        rows: list[dict[str, Any]] = [
             {
                 "plugin": call.plugin,
                 "host": found.name,
@@ -147,7 +147,8 @@ class PluginCommands:
             checker = Checker(document, directory, plugin_loader.options_of)
             options = checker.validate(model, [((), document.data)])
             document.faults.raise_if_any()
-        assert options is not None
+        if options is None:
+            raise CommandError("the options cannot be used")
         return options
 
 

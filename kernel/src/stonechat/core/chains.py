@@ -134,6 +134,8 @@ class Hooks:
         self.manager.add_hookspecs(hookspecs)
         self._on_error = on_error
         self._calls: dict[str, tuple[Call, ...]] = {}
+        self.version = 0
+        """Another one whenever plugins come or go: what was collected before is stale."""
         self.compile()
 
     def add(self, name: str, plugin: object) -> None:
@@ -157,6 +159,7 @@ class Hooks:
             (call.hook, call.plugin): call for calls in self._calls.values() for call in calls
         }
         self._calls = {}
+        self.version += 1
         for hook in hookspecs.KINDS:
             implementations = getattr(self.manager.hook, hook).get_hookimpls()
             calls = []

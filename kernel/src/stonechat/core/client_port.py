@@ -50,6 +50,8 @@ class ClientPort:
         self._node = server
         self.log = server.log.bind(port=options.port)
         self.timers = server.timers
+        self.accepted = 0
+        """Connections taken since the port was made."""
         self._acceptor: Acceptor | None = None
 
     # What may change at a reload is looked up when it is needed.
@@ -93,6 +95,7 @@ class ClientPort:
         self.log.error("cannot accept connections", port=self.port, error=str(error))
 
     def _accepted(self, sock: _socket.socket, address: str) -> None:
+        self.accepted += 1
         connection = Connection(
             sock, address, self._node.poller, self.timers, self.limits.unsent_bytes
         )

@@ -314,6 +314,7 @@ class ClientStream:
             if event.is_last:
                 raise StreamError("policy-violation", "Too many failed logins.")
         else:
+            host.logins += 1
             host.accounts.login_succeeded(event.account.localpart, self.address)
             self._protocol.authenticated()
             self._account = event.account
@@ -327,6 +328,7 @@ class ClientStream:
             self._send(serialize(success))
 
     def _log_failure(self, host: VirtualHost, event: SaslFailed) -> None:
+        host.login_failures += 1
         host.accounts.login_failed(event.localpart, self.address)
         cause = event.failure.__cause__
         host.log.info(
@@ -369,6 +371,9 @@ class ClientStream:
     def _bind(self, request: BindRequest) -> None:
         host, account = self._host, self._account
         assert host is not None and account is not None
+        if self._port.host(host.name) is not host:
+            # Since the login a reload has removed it (4.9.3.5).
+            raise StreamError("host-gone", "This domain is not served here any more.")
         try:
             if host.accounts.removals != self._removals and not host.accounts.exists(
                 account.localpart

@@ -59,6 +59,11 @@ class IqTable:
             dispatch = _Parallel(self).put
         self._entries[key] = _Entry(function, plugin, dispatch)
 
+    def owner(self, key: tuple[str, str]) -> str:
+        """The plugin that handles this pair, or `""`."""
+        entry = self._entries.get(key)
+        return "" if entry is None else entry.plugin
+
     def remove(self, key: tuple[str, str]) -> None:
         """Unregister; KeyError if there is none."""
         entry = self._entries.pop(key)

@@ -56,8 +56,10 @@ class Ledger:
     def remove_iq_handler(self, component: Component, namespace: str) -> None:
         self._handlers.remove((component, namespace))
         table = self._host.iq_table(component)
-        table.remove(("get", namespace))
-        table.remove(("set", namespace))
+        for key in (("get", namespace), ("set", namespace)):
+            # Those of a plugin that is being stopped are gone already.
+            if table.owner(key) == self._plugin:
+                table.remove(key)
 
     def spawn(self, function: Callable[..., Any], arguments: tuple[Any, ...]) -> gevent.Greenlet:
         self._must_be_open()

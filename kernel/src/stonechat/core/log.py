@@ -70,6 +70,11 @@ def configure(level: str, format_: str, file: Path | None = None) -> None:
     root.setLevel(LEVELS[level])
 
 
+def is_configured() -> bool:
+    """Whether the logs of this process are ours to direct."""
+    return _drop_unimportant in structlog.get_config()["processors"]
+
+
 def get_logger(**fields: Any) -> FilteringBoundLogger:
     """A logger that writes these fields in every record."""
     return cast(FilteringBoundLogger, structlog.get_logger(**fields))

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import gevent
 from gevent.lock import RLock
@@ -36,6 +36,18 @@ class Running:
     options: PluginOptions
     ledger: Ledger
     required: bool
+
+    @property
+    def setting(self) -> PluginSetting:
+        """What would start it again."""
+        return PluginSetting(self.name, self.options, self.required)
+
+
+class Snapshot(NamedTuple):
+    """The plugins of a host at one moment."""
+
+    running: Mapping[str, Running]
+    quarantined: Mapping[str, str]
 
 
 class HostPlugins:
@@ -90,9 +102,7 @@ class HostPlugins:
                 return PluginSetting(name, plugin_loader.NoOptions())
             if name not in self.running:
                 raise CommandError(f"{name} is not enabled on {self._host.name}")
-            dependants = [
-                other for other in self.running if name in self._requirements(other)
-            ]
+            dependants = [other for other in self.running if name in self._requirements(other)]
             if dependants:
                 raise CommandError(f"{name} is required by {', '.join(sorted(dependants))}")
             running = self.running[name]
@@ -112,6 +122,54 @@ class HostPlugins:
             self.quarantined.pop(setting.name, None)
             for new in stopped:
                 self._start_or_quarantine(new)
+
+    def change(self, settings: Mapping[str, PluginSetting], names: Collection[str]) -> None:
+        """Bring the plugins of these names to their settings; one that has none is stopped.
+
+        Those that require one of them are started anew after it, and so is what
+        was waiting for it. ConfigError if a required plugin does not start;
+        `restore` then brings back what there was.
+        """
+        with self._lock:
+            wanted = {name: settings[name] for name in settings if name in names}
+            for name, setting in settings.items():
+                if name in self.quarantined and not set(self._requirements(name)).isdisjoint(
+                    names
+                ):
+                    wanted.setdefault(name, setting)
+            affected = {*names, *(other for name in names for other in self._dependants(name))}
+            for name in reversed(list(self.running)):
+                if name not in affected:
+                    continue
+                if name not in names:
+                    wanted[name] = self.running[name].setting
+                self._stop(name)
+            for name in names:
+                self.quarantined.pop(name, None)
+            for setting in _ordered(wanted, self._requirements):
+                self._start_or_quarantine(setting)
+
+    def snapshot(self) -> Snapshot:
+        """What is at work now, for `restore`."""
+        return Snapshot(dict(self.running), dict(self.quarantined))
+
+    def restore(self, snapshot: Snapshot) -> None:
+        """Undo every change since the snapshot."""
+        with self._lock:
+            for name in reversed(list(self.running)):
+                if snapshot.running.get(name) is not self.running[name]:
+                    self._stop(name)
+            for name in [name for name in self.quarantined if name in snapshot.running]:
+                del self.quarantined[name]
+            for name, before in snapshot.running.items():
+                if name not in self.running:
+                    try:
+                        self._start(before.setting)
+                    except Exception as error:  # noqa: BLE001 - the fault boundary of a plugin
+                        self._quarantine(name, error)
+            for name in [name for name in self.quarantined if name not in snapshot.running]:
+                del self.quarantined[name]
+            self.quarantined.update(snapshot.quarantined)
 
     def reload_code(self, name: str) -> None:
         """Start a plugin anew from the code that is installed now."""

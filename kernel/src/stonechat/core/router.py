@@ -42,6 +42,7 @@ class Router:
         self._cluster = cluster
         self._remote_domains = remote_domains
         self._log = log
+        self.max_hops = MAX_HOPS
 
     @property
     def domains(self) -> tuple[str, ...]:
@@ -71,7 +72,7 @@ class Router:
             to = stanza.to
             if to is None:
                 raise StanzaError("bad-request", "The stanza has no recipient.")
-            if stanza.hops > MAX_HOPS:
+            if stanza.hops >= self.max_hops:
                 self._log.error("a stanza runs in a circle", stanza=stanza.summary())
                 return
             stanza.hops += 1
@@ -104,7 +105,7 @@ class Router:
         news that somebody is gone.
         """
         type_ = stanza.attributes.get("type", "")
-        if type_ == "error" or (type(stanza) is Iq and not stanza.is_request):
+        if type_ == "error" or (type_ == "result" and type(stanza) is Iq):
             return
         if type(stanza) is Presence and type_ == "unavailable":
             return

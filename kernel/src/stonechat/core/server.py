@@ -15,10 +15,14 @@ from stonechat.auth import AuthBackend
 from stonechat.cluster import Cluster, SingleNode
 from stonechat.core import plugin_loader, systemd
 from stonechat.core.accounts import HostAccounts
+from stonechat.core.admin_kinds import COMMAND_CLASSES
 from stonechat.core.client_port import ClientPort
 from stonechat.core.command_registry import CommandRegistry
 from stonechat.core.config_model import ClientListener
+from stonechat.core.config_model import Watchdog as WatchdogOptions
 from stonechat.core.config_types import Configuration, HostConfiguration
+from stonechat.core.control import ControlSocket
+from stonechat.core.control_wire import socket_path
 from stonechat.core.ledger import Ledger
 from stonechat.core.log import get_logger
 from stonechat.core.plugin_manager import HostPlugins
@@ -27,12 +31,12 @@ from stonechat.core.s2s_manager import S2SManager
 from stonechat.core.secrets_file import load_or_create_secret
 from stonechat.core.store import Store, open_store
 from stonechat.core.throttle import LoginThrottle
+from stonechat.core.tls_setup import make_contexts
 from stonechat.core.virtual_host import VirtualHost
 from stonechat.core.watchdog import Watchdog
 from stonechat.errors import ConfigError, StreamError
 from stonechat.host import Host
 from stonechat.jid import JID
-from stonechat.net.certificates import CertificatePaths
 from stonechat.net.connection import Connection
 from stonechat.net.limits import AddressLimits
 from stonechat.net.poller import Poller
@@ -47,7 +51,10 @@ SESSIONS_PER_SLICE = 500
 
 
 class Server:
-    """One node. `start` brings it up, `stop` drains it; both block their greenlet."""
+    """One node. `start` brings it up, `stop` drains it; both block their greenlet.
+
+    With `control` it listens on the control socket in its `data_dir`.
+    """
 
     def __init__(
         self,
@@ -55,6 +62,7 @@ class Server:
         *,
         clock: Callable[[], float] = time.monotonic,
         wall_clock: Callable[[], int] = time.time_ns,
+        control: bool = False,
     ) -> None:
         self.configuration = configuration
         self.log = get_logger()
@@ -64,13 +72,16 @@ class Server:
         self.commands = CommandRegistry()
         self.cluster: Cluster = SingleNode()
         self.router = Router(self.cluster, S2SManager(), self.log)
+        self.router.max_hops = configuration.limits.max_hops
         self.hosts: dict[str, VirtualHost] = {}
         self.ports: list[ClientPort] = []
         self.contexts: TlsContexts | None = None
         self.books = self._make_books()
         self.started_at = 0
         self.stopped = Event()
-        self._stopping = False
+        self.is_stopping = False
+        self.is_reloading = False
+        self._drain_until = 0.0
         self._clock = clock
         self._wall_clock = wall_clock
         self._latest = 0
@@ -79,7 +90,13 @@ class Server:
         self._watchdog: Watchdog | None = None
         self._throttle = LoginThrottle(clock)
         self._secret = b""
-        self._backends: list[tuple[AuthBackend, Ledger]] = []
+        self._control: ControlSocket | None = None
+        if control:
+            path = socket_path(configuration.data_dir)
+            self._control = ControlSocket(path, self.commands, self.log)
+        for kind in COMMAND_CLASSES:
+            self.commands.add_owner(kind(self))
+        self._backends: dict[HostAccounts, list[tuple[AuthBackend, Ledger]]] = {}
 
     @property
     def store(self) -> Store:
@@ -116,11 +133,8 @@ class Server:
             durability=configuration.durability,
         )
         self.timers.start(self.hub)
-        watchdog = configuration.watchdog
-        self._watchdog = Watchdog(
-            self.hub, watchdog.block_warning, watchdog.block_abort, self._blocked
-        )
-        self.contexts = self.make_contexts(configuration)
+        self.watch(configuration.watchdog)
+        self.contexts = make_contexts(configuration)
         # The ports first: a port that is taken stops the start before any
         # plugin has done a thing.
         for listener in configuration.listeners:
@@ -130,29 +144,22 @@ class Server:
         for host in configuration.hosts.values():
             self.add_host(host)
         self.started_at = self.now()
+        if self._control is not None:
+            self._control.open()
         self.timers.add(SWEEP_SECONDS, self._sweep)
         systemd.notify("READY=1")
         self.log.info("ready", version=__version__, hosts=list(self.hosts))
 
-    def make_contexts(self, configuration: Configuration) -> TlsContexts | None:
-        """The TLS contexts of all hosts that have a certificate; ConfigError for a bad file."""
-        certificates = {
-            domain: CertificatePaths(host.certificate.chain, host.certificate.key)
-            for domain, host in configuration.hosts.items()
-            if host.certificate is not None
-        }
-        if not certificates:
-            return None
-        clients = [o for o in configuration.listeners if isinstance(o, ClientListener)]
-        return TlsContexts(
-            certificates,
-            next(iter(certificates)),
-            minimum_version=configuration.tls.min_version,
-            ciphers=configuration.tls.ciphers,
-            request_client_certificate=any(o.client_certificates for o in clients),
-            trust=configuration.tls.client_ca,
-            alpn=("xmpp-client",),
+    def watch(self, options: WatchdogOptions) -> None:
+        """Set a watchdog on the hub, in the place of the one before."""
+        blocks = 0
+        if self._watchdog is not None:
+            blocks = self._watchdog.blocks
+            self._watchdog.stop()
+        self._watchdog = Watchdog(
+            self.hub, options.block_warning, options.block_abort, self._blocked
         )
+        self._watchdog.blocks = blocks
 
     def _make_books(self) -> AddressLimits[Connection]:
         limits = self.configuration.limits
@@ -169,9 +176,14 @@ class Server:
         return ClientPort(listener, server=self)
 
     def add_host(self, configuration: HostConfiguration) -> VirtualHost:
-        """Bring a virtual host up, with its backends and plugins."""
+        """Bring a virtual host up, and let clients in."""
+        host = self.make_host(configuration)
+        self.hosts[host.name] = host
+        return host
+
+    def make_host(self, configuration: HostConfiguration) -> VirtualHost:
+        """Bring a virtual host up, with its backends and plugins, but without clients yet."""
         name = configuration.domain
-        log = self.log.bind(host=name)
         host = VirtualHost(
             name,
             router=self.router,
@@ -183,32 +195,49 @@ class Server:
             language=configuration.language,
             now=self.now,
             run_blocking=self.run_blocking,
-            log=log,
+            log=self.log.bind(host=name),
         )
         host.accounts = self.make_accounts(host, configuration)
         host.plugins = HostPlugins(
             host, self.commands, self.configuration.limits.plugin_errors_per_minute
         )
-        host.plugins.start_all(configuration.plugins)
-        self.router.add_route(name, host.local_router.receive, f"host {name}")
-        self.hosts[name] = host
+        try:
+            host.plugins.start_all(configuration.plugins)
+            try:
+                self.router.add_route(name, host.local_router.receive, f"host {name}")
+            except ValueError as error:
+                raise ConfigError(f"the host {name} cannot be served: {error}") from error
+        except BaseException:
+            self.take_down(host)
+            raise
         return host
+
+    def take_down(self, host: VirtualHost) -> None:
+        """Stop all that belongs to a host; its sessions have ended before."""
+        host.plugins.stop_all()
+        self.stop_accounts(host.accounts)
+        if self.router.owner(host.name) == f"host {host.name}":
+            self.router.remove_route(host.name)
 
     def make_accounts(self, host: VirtualHost, configuration: HostConfiguration) -> HostAccounts:
         """The accounts of a host over its backends, which are started."""
-        backends: list[tuple[str, AuthBackend]] = []
-        for setting in configuration.auth:
-            cls = plugin_loader.load("auth", setting.name)
-            label = f"auth-{setting.name}"
-            ledger = Ledger(host, label)
-            face = Host(host, ledger, label, host.log.bind(auth=setting.name))
-            backend = cls(face, setting.options)
-            schema = getattr(cls, "schema", None)
-            if schema is not None:
-                self.store.ensure(schema)
-            self._backends.append((backend, ledger))
-            backend.start()
-            backends.append((setting.name, backend))
+        backends: list[tuple[AuthBackend, Ledger]] = []
+        try:
+            for setting in configuration.auth:
+                cls = plugin_loader.load("auth", setting.name)
+                label = f"auth-{setting.name}"
+                ledger = Ledger(host, label)
+                face = Host(host, ledger, label, host.log.bind(auth=setting.name))
+                backend = cls(face, setting.options)
+                # Before it starts: one that raises has to be stopped, too.
+                backends.append((backend, ledger))
+                schema = getattr(cls, "schema", None)
+                if schema is not None:
+                    self.store.ensure(schema)
+                backend.start()
+        except BaseException:
+            self._stop_backends(backends)
+            raise
 
         def removed(account: JID) -> None:
             host.session_manager.close_account(
@@ -216,9 +245,10 @@ class Server:
             )
             host.notify("stonechat_account_removed", {"account": account})
 
-        return HostAccounts(
+        names = (setting.name for setting in configuration.auth)
+        accounts = HostAccounts(
             host.name,
-            backends,
+            [(name, backend) for name, (backend, _) in zip(names, backends, strict=True)],
             secret=self._secret,
             run_blocking=self.run_blocking,
             on_created=lambda account: host.notify(
@@ -229,6 +259,22 @@ class Server:
             clock=self._clock,
             sleep=self.sleep,
         )
+        self._backends[accounts] = backends
+        return accounts
+
+    def stop_accounts(self, accounts: HostAccounts) -> None:
+        """Stop the backends that `make_accounts` started."""
+        self._stop_backends(self._backends.pop(accounts))
+
+    def _stop_backends(self, backends: list[tuple[AuthBackend, Ledger]]) -> None:
+        for backend, ledger in reversed(backends):
+            try:
+                backend.stop()
+            except Exception as error:  # noqa: BLE001 - backends are plugins
+                self.log.error(
+                    "auth backend failed to stop", backend=repr(backend), exc_info=error
+                )
+            ledger.close()
 
     def sleep(self, seconds: float) -> None:
         """Let a greenlet wait, by the server's clock."""
@@ -238,12 +284,6 @@ class Server:
             over.wait()
         finally:
             timer.cancel()
-
-    def sleep(self, seconds: float) -> None:
-        """Wait on the server's clock."""
-        due = Event()
-        self.timers.add(seconds, due.set)
-        due.wait()
 
     def run_blocking(self, call: Callable[..., T], *arguments: Any) -> T:
         """Run a call in the thread pool and wait for it."""
@@ -281,15 +321,20 @@ class Server:
     # Stop
 
     def stop(self, timeout: float | None = None) -> None:
-        """Stop accepting, tell every session, flush, and take all down (promise R11)."""
-        if self._stopping:
+        """Stop accepting, tell every session, flush, and take all down (promise R11).
+
+        Called again meanwhile, it only makes haste: sessions have `timeout` from now.
+        """
+        limit = self.configuration.limits.shutdown_timeout if timeout is None else timeout
+        if self.is_stopping:
+            self._drain_until = min(self._drain_until, time.monotonic() + limit)
             return
-        self._stopping = True
+        self.is_stopping = True
+        self._drain_until = time.monotonic() + limit
         systemd.notify("STOPPING=1")
         self.log.info("stopping")
         for port in self.ports:
             port.close()
-        limit = self.configuration.limits.shutdown_timeout if timeout is None else timeout
         with gevent.Timeout(limit, False):
             self._drain()
         self._tear_down()
@@ -307,14 +352,15 @@ class Server:
                     gevent.sleep(0)
         for session in sessions:
             while not session.is_gone:
+                if time.monotonic() >= self._drain_until:
+                    return
                 gevent.sleep(0.02)
 
     def _tear_down(self) -> None:
         for port in self.ports:
             port.close()
-        for host in self.hosts.values():
-            host.plugins.stop_all()
-        self._stop_backends()
+        for host in list(self.hosts.values()):
+            self.take_down(host)
         self.timers.stop()
         if self._watchdog is not None:
             self._watchdog.stop()
@@ -323,12 +369,6 @@ class Server:
             self._store = None
         self.poller.close()
         self._threads.kill()
-
-    def _stop_backends(self) -> None:
-        while self._backends:
-            backend, ledger = self._backends.pop()
-            try:
-                backend.stop()
-            except Exception as error:  # noqa: BLE001 - backends are plugins
-                self.log.error("auth backend failed to stop", backend=repr(backend), exc_info=error)
-            ledger.close()
+        if self._control is not None:
+            # Last: whoever asked for the stop sees by it that all is over.
+            self._control.close()

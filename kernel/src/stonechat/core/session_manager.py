@@ -140,7 +140,8 @@ class SessionManager:
             return
         to = presence.to
         assert to is not None
-        if type_ == "probe":
+        if type_ == "probe" or type_ in SUBSCRIPTION_TYPES:
+            # They are answered or kept by whoever has the roster, or by nobody.
             return
         sessions = self._accounts.get(to.localpart)
         if not sessions:

@@ -33,8 +33,7 @@ def copy(source: Path, target: Path, is_cancelled: Callable[[], bool]) -> None:
         os.close(os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
         try:
             _copy(source, part, is_cancelled)
-            # Unlike a rename, a link does not replace a file that came meanwhile.
-            os.link(part, target)
+            _give_name(part, target)
         finally:
             part.unlink(missing_ok=True)
         _sync_directory(target.parent)
@@ -49,7 +48,7 @@ def _copy(source: Path, part: Path, is_cancelled: Callable[[], bool]) -> None:
 
     with closing(connect_to_read(source)) as reader, closing(sqlite3.connect(part)) as writer:
         # Without this, each write of the server would send the copy back to its first page.
-        pass
+        reader.execute("BEGIN")
         reader.execute("SELECT count(*) FROM sqlite_schema").fetchone()
         reader.backup(writer, pages=_PAGES_AT_ONCE, progress=look, sleep=0)
         # The copy says of itself that it has a write-ahead log; alone it must do without.
@@ -59,6 +58,16 @@ def _copy(source: Path, part: Path, is_cancelled: Callable[[], bool]) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _give_name(part: Path, target: Path) -> None:
+    try:
+        # Unlike a rename, a link does not replace a file that came meanwhile.
+        os.link(part, target)
+    except FileExistsError:
+        raise
+    except OSError:  # a file system without links
+        part.rename(target)
 
 
 def _sync_directory(directory: Path) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import sys
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import NoReturn, cast
 from urllib.parse import quote
@@ -106,8 +106,7 @@ def make_file(path: Path) -> None:
     try:
         # It holds credentials and mail. SQLite gives its other files the same mode.
         os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
-        connection = sqlite3.connect(path, isolation_level=None)
-        try:
+        with closing(sqlite3.connect(path, isolation_level=None)) as connection:
             # Before WAL is on, so that the main file has it from the first moment.
             connection.execute("BEGIN IMMEDIATE")
             connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
@@ -116,8 +115,6 @@ def make_file(path: Path) -> None:
                 " (name VARCHAR(64) NOT NULL PRIMARY KEY, version INTEGER NOT NULL)"
             )
             connection.execute("COMMIT")
-        finally:
-            connection.close()
     except (OSError, sqlite3.Error) as error:
         raise StorageError(f"{path} cannot be made: {error}") from error
 
@@ -125,7 +122,7 @@ def make_file(path: Path) -> None:
 def is_missing(path: Path) -> bool:
     """Whether there is nothing yet; raise StorageError for a file that is not ours or damaged.
 
-    Writes nothing, whatever it finds.
+    Leaves the file as it is, whatever it finds.
     """
     try:
         with path.open("rb") as file:
@@ -144,17 +141,22 @@ def is_missing(path: Path) -> bool:
         raise StorageError(
             f"{path} is the database of another program (application id {found:#x}): {advice}"
         )
+    damage = ""
     try:
-        connection = connect_to_read(path)
-        try:
-            connection.execute("SELECT count(*) FROM sqlite_schema").fetchall()
-            connection.execute("SELECT name, version FROM stonechat_schema").fetchall()
-        finally:
-            connection.close()
-    except sqlite3.Error as error:
+        with closing(connect_to_read(path)) as connection:
+            tables = connection.execute("SELECT name FROM sqlite_schema").fetchall()
+            if ("stonechat_schema",) not in tables:
+                damage = "the table stonechat_schema is missing"
+            else:
+                connection.execute("SELECT name, version FROM stonechat_schema").fetchall()
+    except sqlite3.OperationalError as error:
+        raise StorageError(f"{path} cannot be read: {error}; nothing was written to it") from error
+    except sqlite3.DatabaseError as error:
+        damage = str(error)
+    if damage:
         raise StorageError(
-            f"{path} is damaged ({error}): nothing was written to it; put a backup in its place"
-        ) from error
+            f"{path} is damaged ({damage}): nothing was written to it; put a backup in its place"
+        )
     return False
 
 

@@ -51,8 +51,11 @@ class Writer:
         self._next: deque[Job] = deque()
         self._connection = StoreConnection(writing_engine(path, patience))
         self._driver = self._connection.driver
+        # Not less for what may be lost: a commit may also fold the log into the file, and
+        # that, without waiting for the disk, could damage it in a power failure.
+        self._least_level = min(LEVELS[durability], NORMAL)
         self._level = -1
-        self._set_level(LEVELS[durability])
+        self._set_level(self._least_level)
         self.commits = 0
         self.jobs = 0
         self.failures = 0
@@ -121,7 +124,7 @@ class Writer:
 
     def _carry_out_group(self, group: list[Job]) -> None:
         coming = self._next
-        level = 0
+        level = self._least_level
         for job in coming:
             if job.alone or job.work is _stop:
                 break
@@ -166,6 +169,8 @@ class Writer:
             job.result = closed(job.work(self._connection))
             if self._connection.in_nested_transaction():
                 raise StorageError("a work left a nested transaction open")
+            if not driver.in_transaction:
+                raise StorageError("a work ended the transaction")
         except BaseException as error:
             job.error = as_storage_error(error)
             self._connection.drop_savepoints()

@@ -79,6 +79,9 @@ class VirtualHost:
         self.feature_makers: tuple[
             tuple[str, Callable[[UnboundStream], Element | None]], ...
         ] = ()
+        # Since the start, for the metrics.
+        self.logins = 0
+        self.login_failures = 0
         # Set right after: they need the host, and it needs them.
         self.accounts: HostAccounts
         self.plugins: HostPlugins
@@ -117,6 +120,10 @@ class VirtualHost:
 
     def collect(self, hook: str, arguments: dict[str, Any]) -> list[Any]:
         return [answer for _, answer in self.hooks.collect(hook, arguments)]
+
+    @property
+    def plugins_version(self) -> int:
+        return self.hooks.version
 
     def first(self, hook: str, arguments: dict[str, Any]) -> Any:
         return self.hooks.first(hook, arguments)

@@ -95,8 +95,18 @@ class AddressLimits(Generic[ConnectionT]):
         self._exempt = tuple(ip_network(network) for network in exempt)
         self._groups: dict[bytes, _Group[ConnectionT]] = {}
         self._strangers: OrderedDict[Admission[ConnectionT], None] = OrderedDict()
+        self.connection_count = 0
+        """Connections that were admitted and are still there."""
         # Group -> (tokens left, when). Least recently seen first.
         self._rates: OrderedDict[bytes, tuple[float, float]] = OrderedDict()
+
+    def change(
+        self, *, connections_per_address: int, strangers_per_address: int, strangers: int
+    ) -> None:
+        """Set other limits, for connections that come from now on."""
+        self._connections_per_address = connections_per_address
+        self._strangers_per_address = strangers_per_address
+        self._strangers_limit = strangers
 
     @property
     def stranger_count(self) -> int:
@@ -124,6 +134,7 @@ class AddressLimits(Generic[ConnectionT]):
         if oldest is not None:
             admission.evicted = oldest._stranger
             oldest.close()
+        self.connection_count += 1
         self._strangers[admission] = None
         if group is not None:
             group.strangers[admission] = None
@@ -162,6 +173,7 @@ class AddressLimits(Generic[ConnectionT]):
 
     def _forget(self, admission: Admission[ConnectionT]) -> None:
         self._forget_stranger(admission)
+        self.connection_count -= 1
         group = admission._group
         if group is not None:
             group.connections -= 1

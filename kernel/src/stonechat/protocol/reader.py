@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from pyexpat import ExpatError
+from collections.abc import Callable
+from pyexpat import ExpatError, XMLParserType
 from typing import Any
 
 from stonechat.errors import XMLError
@@ -36,19 +37,18 @@ _idle: list[Reader] = []
 
 
 class Reader:
-    """Reads whole tokens; gives each top-level element with its own octets."""
+    """Reads whole tokens; gives each top-level element with its own octets.
+
+    `depth` is 1 between elements and 0 once the stream has ended; `size` is
+    the octets of the current element so far; `total` those ever read.
+    """
 
     __slots__ = (
-        "_attributes",
-        "_begin",
-        "_children",
-        "_count",
-        "_count_limit",
+        "_allow",
         "_done",
         "_kept",
-        "_name",
-        "_offset",
         "_parser",
+        "_where",
         "declared",
         "depth",
         "size",
@@ -57,28 +57,25 @@ class Reader:
 
     def __init__(self, declared: bytes) -> None:
         self.declared = declared
-        self.depth = 0  # 1: between elements; 0: the stream has ended
-        self.size = 0  # octets of the current element so far
-        self._kept: list[bytes] = []  # those octets
-        self._done: list[Any] = []
-        self._children: list[str] = []
-        self._name = ""
-        self._attributes: dict[str, str] = {}
-        self._begin = 0
-        self._offset = 0
-        self._count = 0
-        self._count_limit = 0
-        parser = self._parser = guarded_parser()
-        parser.StartElementHandler = self._start
-        parser.EndElementHandler = self._end
-        parser.Parse(declared)
+        self.size = 0
+        self._kept: list[bytes] = []
+        self._done: list[Ended] = []
+        self._parser = guarded_parser()
+        self._allow, self._where = _follow(self._parser, self._done)
+        self._parser.Parse(declared)
         self.total = len(declared)
+        self.depth = 1
+
+    def retire(self) -> None:
+        """Let the parser go at once, not when the cycle with its callbacks is found."""
+        self._parser.StartElementHandler = None
+        self._parser.EndElementHandler = None
 
     def read(self, data: bytes, limit: int, count_limit: int, events: list[Any]) -> None:
         """Read on; elements that end in `data` are added to `events`."""
-        self._offset = self.total
-        self._count_limit = count_limit
-        self.total += len(data)
+        offset = self.total
+        self.total = offset + len(data)
+        self._allow(count_limit)
         fault: XMLError | None = None
         try:
             self._parser.Parse(data)
@@ -87,99 +84,135 @@ class Reader:
         except XMLError as error:
             fault = error
         at = 0  # where the next element or white space begins
-        for name, attributes, children, begin, close in self._done:
-            if self._kept:
-                end = data.index(b">", close) + 1
-                raw = b"".join((*self._kept, data[:end]))
-                self._kept.clear()
-                self.size = 0
-                head = _START_TAG.match(raw)
-            else:
-                if begin != at and not data[at:begin].isspace():
-                    raise XMLError("bad-format", "Text between stanzas")
-                head = _START_TAG.match(data, begin)
-                end = close
-                # expat reports the end of an empty-element tag behind it,
-                # that of any other element before its end tag.
-                if head is None or head.end() != close or data[close - 2] != 47:
+        done = self._done
+        if done:
+            for name, attributes, children, begin, close in done:
+                begin -= offset
+                close -= offset
+                if self._kept:
                     end = data.index(b">", close) + 1
-                raw = data[begin:end]
-            at = end
-            if len(raw) > limit:
-                fault = XMLError("policy-violation", "The stanza is larger than allowed")
-                break
-            events.append(self._event(name, attributes, children, raw, head, begin))
-        self._done.clear()
+                    raw = b"".join((*self._kept, data[:end]))
+                    self._kept.clear()
+                    self.size = 0
+                    head = _START_TAG.match(raw)
+                    begin = 0
+                else:
+                    if begin != at and not data[at:begin].isspace():
+                        raise XMLError("bad-format", "Text between stanzas")
+                    head = _START_TAG.match(data, begin)
+                    assert head is not None
+                    # expat reports the end of an empty-element tag behind it,
+                    # that of any other element before its end tag.
+                    if head.end() == close and data[close - 2] == 47:
+                        end = close
+                    else:
+                        end = data.index(b">", close) + 1
+                    raw = data[begin:end]
+                at = end
+                if len(raw) > limit:
+                    fault = XMLError("policy-violation", "The stanza is larger than allowed")
+                    break
+                assert head is not None
+                opening = _OPENINGS.get(name)
+                if opening is None:
+                    events.append(parse(raw, self.declared))
+                elif (
+                    self.declared is USUAL_HEADER
+                    and raw.startswith(opening[0])
+                    and b"stream:" not in raw
+                ):
+                    events.append(
+                        opening[1].received(attributes, tuple(children), raw, head.end() - begin)
+                    )
+                else:
+                    events.append(self._stand_alone(opening[1], attributes, children, raw))
+            done.clear()
         if fault is not None:
             raise fault
-        if self.depth > 1:
-            piece = data if self._kept else data[self._begin :]
-            if not self._kept and self._begin != at and not data[at : self._begin].isspace():
-                raise XMLError("bad-format", "Text between stanzas")
-            self._kept.append(piece)
-            self.size += len(piece)
-            if self.size > limit:
-                raise XMLError("policy-violation", "The stanza is larger than allowed")
-        elif self.depth == 1 and at != len(data) and not data[at:].isspace():
+        depth, begin = self._where()
+        self.depth = depth
+        if depth > 1:
+            self._keep(data, begin - offset, at, limit)
+        elif depth == 1 and at != len(data) and not data[at:].isspace():
             raise XMLError("bad-format", "Text between stanzas")
 
-    def _event(
-        self,
-        name: str,
-        attributes: dict[str, str],
-        children: list[str],
-        raw: bytes,
-        head: re.Match[bytes] | None,
-        begin: int,
-    ) -> Stanza | Element:
-        opening = _OPENINGS.get(name)
-        if opening is None:
-            return parse(raw, self.declared)
-        tag, kind = opening
-        if (
-            head is None
-            or self.declared is not USUAL_HEADER
-            or not raw.startswith(tag)
-            or b"stream:" in raw
-        ):
-            # It may lean on a prefix declared outside: make it stand alone.
-            raw = serialize(parse(raw, self.declared), NS_CLIENT)
-            head = _START_TAG.match(raw)
-            assert head is not None
-        return kind.received(attributes, tuple(children), raw, head.end() - head.start())
+    def _keep(self, data: bytes, begin: int, at: int, limit: int) -> None:
+        """Put the octets of an element aside that goes on."""
+        piece = data
+        if not self._kept:
+            if begin != at and not data[at:begin].isspace():
+                raise XMLError("bad-format", "Text between stanzas")
+            piece = data[begin:]
+        self._kept.append(piece)
+        self.size += len(piece)
+        if self.size > limit:
+            raise XMLError("policy-violation", "The stanza is larger than allowed")
 
-    def _start(self, name: str, attributes: dict[str, str]) -> None:
-        depth = self.depth
-        self.depth = depth + 1
-        if len(attributes) > 64 or len(name) > 256:
-            _check_size(name, attributes)
-        if depth == 1:
-            self._begin = self._parser.CurrentByteIndex - self._offset
-            self._name = name
-            self._attributes = attributes
-            self._children = []
-            self._count = 1
-            return
-        if depth == 2:
-            self._children.append(name)
+    def _stand_alone(
+        self, kind: type[Stanza], attributes: dict[str, str], children: list[str], raw: bytes
+    ) -> Stanza:
+        """A stanza that may lean on a prefix declared outside: written anew without."""
+        raw = serialize(parse(raw, self.declared), NS_CLIENT)
+        head = _START_TAG.match(raw)
+        assert head is not None
+        return kind.received(attributes, tuple(children), raw, head.end())
+
+
+Ended = tuple[str, dict[str, str], list[str], int, int]
+"""An element that has ended: name, attributes, children, and where it begins and closes."""
+
+
+def _follow(
+    parser: XMLParserType, done: list[Ended]
+) -> tuple[Callable[[int], None], Callable[[], tuple[int, int]]]:
+    """Set the parser's callbacks.
+
+    Returns a function that sets how many elements one may hold, and one that
+    tells the depth and where the current element began. Closures, for their
+    cells are the quickest place to keep a number.
+    """
+    name = ""
+    attributes: dict[str, str] = {}
+    children: list[str] = []
+    depth = begin = count = count_limit = 0
+
+    def start(tag: str, given: dict[str, str]) -> None:
+        nonlocal name, attributes, children, depth, begin, count
+        depth += 1
+        count += 1
+        if depth == 3:
+            children.append(tag)
+        elif depth == 2:
+            begin = parser.CurrentByteIndex
+            name = tag
+            attributes = given
+            children = []
+            count = 1
         elif depth > MAX_DEPTH:
             raise XMLError("policy-violation", "Elements are nested too deep")
-        self._count += 1
-        if self._count > self._count_limit and depth:
+        if count > count_limit and depth > 1:
             raise XMLError("policy-violation", "Too many elements in one stanza")
+        if len(given) > MAX_ATTRIBUTES:
+            raise XMLError("policy-violation", "Too many attributes in one element")
+        if len(tag) > MAX_NAME_BYTES:
+            raise XMLError("policy-violation", "A name is too long")
 
-    def _end(self, _name: str) -> None:
-        depth = self.depth = self.depth - 1
+    def end(tag: str) -> None:
+        nonlocal depth
+        depth -= 1
         if depth == 1:
-            close = self._parser.CurrentByteIndex - self._offset
-            self._done.append((self._name, self._attributes, self._children, self._begin, close))
+            done.append((name, attributes, children, begin, parser.CurrentByteIndex))
 
+    def allow(elements: int) -> None:
+        nonlocal count_limit
+        count_limit = elements
 
-def _check_size(name: str, attributes: dict[str, str]) -> None:
-    if len(attributes) > MAX_ATTRIBUTES:
-        raise XMLError("policy-violation", "Too many attributes in one element")
-    if len(name) > MAX_NAME_BYTES:
-        raise XMLError("policy-violation", "A name is too long")
+    def where() -> tuple[int, int]:
+        return depth, begin
+
+    parser.StartElementHandler = start
+    parser.EndElementHandler = end
+    return allow, where
 
 
 def borrow(declared: bytes) -> Reader:
@@ -192,8 +225,11 @@ def borrow(declared: bytes) -> Reader:
 def give_back(reader: Reader) -> None:
     """Return a reader that stands between elements; the old ones are dropped."""
     if (
-        reader.declared is USUAL_HEADER
+        reader.depth == 1
+        and reader.declared is USUAL_HEADER
         and reader.total < _RETIREMENT
         and len(_idle) < _IDLE_PARSERS
     ):
         _idle.append(reader)
+    else:
+        reader.retire()

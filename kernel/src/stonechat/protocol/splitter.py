@@ -164,15 +164,15 @@ class Splitter:
             reader.read(data, self.limit, self.element_limit, events)
         except XMLError as error:
             self._reader = None
+            reader.retire()
             error.events = events
             raise
         if reader.depth > 1:
             self._reader = reader
         else:
             self._reader = None
-            if reader.depth == 1:
-                give_back(reader)
-            else:
+            give_back(reader)
+            if not reader.depth:
                 events.append(StreamEnd())
         return events
 

@@ -28,8 +28,9 @@ class TestClient:
         if resource:
             bind.add("resource", resource)
         answer = self.request("set", bind)
+        assert answer.type == "result", f"no resource was bound.{stream.story()}"
         payload = answer.payload
-        assert answer.type == "result" and payload is not None, f"not bound: {stream.story()}"
+        assert payload is not None
         self.jid = JID.parse(payload.find_text("jid"))
         self.bare = self.jid.bare
         stream.name = self.jid.text

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from gevent.event import Event
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 # when five seconds have passed, and not a tick of a tenth later.
 GRANULARITY = 0.001
 
-_BEGINNING = datetime(2026, 2, 14, 12, 0, tzinfo=timezone.utc)
+_BEGINNING = datetime(2026, 2, 14, 12, 0, tzinfo=UTC)
 
 
 class TestClock:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from stonechat.core import plugin_loader
 from stonechat.core.config import load_configuration_text
@@ -13,6 +13,7 @@ from stonechat.core.config_model import ClientListener
 from stonechat.core.config_types import Configuration, Kind, PluginSetting
 from stonechat.core.virtual_host import VirtualHost
 from stonechat.jid import JID
+from stonechat.testing import data_dir
 from stonechat.testing.accounts import NAME as TESTING_AUTH
 from stonechat.testing.accounts import TestingBackend
 from stonechat.testing.client import TestClient
@@ -20,7 +21,10 @@ from stonechat.testing.clock import TestClock
 from stonechat.testing.rest import TestedServer
 from stonechat.testing.stream import RawStream
 from stonechat.testing.transport import MemoryConnection, MemoryPort, Peer
-from stonechat.testing.watch import GreenletWatch, LogWatch, leaks_of_plugin, leaks_of_server
+from stonechat.testing.watch import GreenletWatch, LogWatch, leaks_of_hosts, leaks_of_plugin
+
+if TYPE_CHECKING:
+    from stonechat.core.plugin_manager import Running
 
 # Reserved for documentation (RFC 5737), so nobody's.
 ADDRESS = "198.51.100.1"
@@ -67,7 +71,7 @@ class TestServer:
         """
         for plugin, cls in (plugin_classes or {}).items():
             self._give("plugin", plugin, cls)
-        wanted = {**dict.fromkeys(plugin_classes or {}, {}), **plugins}
+        wanted = {**{plugin: {} for plugin in plugin_classes or {}}, **plugins}
         if name in self._hosts:
             raise ValueError(f"{name} is served already; see its enable() and disable()")
         self._hosts[name] = host = TestHost(self, name, wanted)
@@ -114,6 +118,7 @@ class TestServer:
             # Its thread sleeps for half of that, also beyond the end of the test.
             "watchdog": {"block_warning": "2 s"},
             **self._sections,
+            "limits": {"idle_timeout": "off", **self._sections.get("limits", {})},
         }
         # JSON is YAML, and so the options go the way of an operator's file.
         return load_configuration_text(
@@ -121,7 +126,10 @@ class TestServer:
         )
 
     def _start(self) -> None:
-        kernel = TestedServer(self._configuration(), self.clock)
+        configuration = self._configuration()
+        if not configuration.data_dir.exists():
+            data_dir.prepare(configuration.data_dir)
+        kernel = TestedServer(configuration, self.clock)
         kernel.start()
         self._kernel = kernel
         self.clock.drive(kernel.timers, kernel.hub, kernel.settle)
@@ -139,6 +147,12 @@ class TestServer:
         """The server itself, for what the kit has no word for."""
         assert self._kernel is not None, "no host was made yet, so nothing has started"
         return self._kernel
+
+    def command(self, name: str, **arguments: Any) -> Any:
+        """Carry a command out, as the `stonechat` command line does; returns its result."""
+        result = self.kernel.commands.run(name, arguments)
+        self.settle()
+        return result
 
     def settle(self) -> None:
         """Wait until everything is handled that does not wait for the clock or a client."""
@@ -188,21 +202,21 @@ class TestServer:
 
     def _stop(self) -> None:
         kernel = self.kernel
-        running = [
-            (host, plugin)
-            for host in kernel.hosts.values()
-            for plugin in host.plugins.running.values()
-        ]
+        hosts = list(kernel.hosts.values())
+        running = [(host, plugin) for host in hosts for plugin in host.plugins.running.values()]
         kernel.stop()
         self._kernel = None
+        for stream in self._streams:
+            stream.connection.end_work()
+        self._streams.clear()
         for host, plugin in running:
             self._check_left(host, plugin)
-        self._leaks += leaks_of_server(kernel)
+        self._leaks += leaks_of_hosts(hosts, kernel.commands)
         kernel.settle()
         for greenlet in self._greenlets.alive():
             self._leaks.append(f"a greenlet is still alive: {greenlet!r}")
 
-    def _check_left(self, host: VirtualHost, plugin: Any) -> None:
+    def _check_left(self, host: VirtualHost, plugin: Running) -> None:
         self._leaks += [
             f"{host.name}: the plugin {plugin.name} has left {leak}"
             for leak in leaks_of_plugin(host, plugin)

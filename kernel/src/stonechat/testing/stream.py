@@ -42,7 +42,10 @@ class RawStream(Peer):
     """
 
     def __init__(
-        self, name: str, domain: str, connect: Callable[[Peer], MemoryConnection],
+        self,
+        name: str,
+        domain: str,
+        connect: Callable[[Peer], MemoryConnection],
         settle: Callable[[], None],
     ) -> None:
         self.name = name

@@ -107,7 +107,7 @@ class MemoryConnection:
         self._handler: Handler | None = None
         self._inbox: deque[bytes | _Signal] = deque()
         self._unread: list[bytes] = []
-        self._is_working = False
+        self._worker: gevent.Greenlet | None = None
         self._is_read = True
         self._lost: tuple[Handler, str] | None = None
         self._ending = False
@@ -151,6 +151,11 @@ class MemoryConnection:
         if self._ending and not self.is_closed:
             self._peer.end_came()
 
+    def end_work(self) -> None:
+        """Stop a handler that still waits for something, as the end of a process does."""
+        if self._worker is not None:
+            self._worker.kill()
+
     def _put(self, item: bytes | _Signal) -> None:
         if self.is_closed:
             return
@@ -160,18 +165,17 @@ class MemoryConnection:
     # The server's side: the worker
 
     def _wake(self) -> None:
-        if not self._is_working and self._handler is not None and self._paused is None:
-            self._is_working = True
-            gevent.spawn(self._work)
+        if self._worker is None and self._handler is not None and self._paused is None:
+            self._worker = gevent.spawn(self._work)
 
     def _work(self) -> None:
         try:
             while self._inbox and not self.is_closed and self._paused is None:
                 self._take(self._inbox.popleft())
-        except Exception as error:  # noqa: BLE001 - the boundary of a connection, as in the poller
+        except Exception as error:
             self._on_error(self.as_connection(), error)
             self.abort("internal error")
-        self._is_working = False
+        self._worker = None
         if self._lost is not None:
             (handler, reason), self._lost = self._lost, None
             handler.connection_lost(reason)
@@ -269,7 +273,7 @@ class MemoryConnection:
         handler, self._handler = self._handler, None
         if handler is None:
             return
-        if self._is_working:
+        if self._worker is not None:
             # The handler is told when it is through with what came before.
             self._lost = (handler, reason)
         else:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 import traceback
-from collections.abc import Callable, Iterator, MutableMapping
+from collections.abc import Callable, Iterable, Iterator, MutableMapping
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
@@ -13,14 +13,18 @@ import gevent
 import structlog
 
 if TYPE_CHECKING:
+    from stonechat.core.command_registry import CommandRegistry
     from stonechat.core.plugin_manager import Running
-    from stonechat.core.server import Server
     from stonechat.core.virtual_host import VirtualHost
 
 _LOGGER = "stonechat.server"
 
 # A test that computes for long holds the hub as a plugin does that blocks.
 _NO_FAULTS = frozenset({"the server is blocked"})
+
+
+# What a greenlet may still have to do after its server has stopped.
+PATIENCE = 0.2
 
 
 class LogWatch(logging.Handler):
@@ -116,8 +120,10 @@ class GreenletWatch:
         gevent.Greenlet.remove_spawn_callback(self._greenlets.add)
 
     def alive(self) -> list[gevent.Greenlet]:
-        """Those that have not ended."""
-        return [greenlet for greenlet in self._greenlets if not greenlet.dead]
+        """Those that do not come to their end."""
+        alive = [greenlet for greenlet in self._greenlets if not greenlet.dead]
+        gevent.joinall(alive, timeout=PATIENCE)
+        return [greenlet for greenlet in alive if not greenlet.dead]
 
 
 def leaks_of_plugin(host: VirtualHost, running: Running) -> Iterator[str]:
@@ -139,9 +145,9 @@ def leaks_of_plugin(host: VirtualHost, running: Running) -> Iterator[str]:
             yield f"its route for {domain}"
 
 
-def leaks_of_server(server: Server) -> Iterator[str]:
+def leaks_of_hosts(hosts: Iterable[VirtualHost], commands: CommandRegistry) -> Iterator[str]:
     """What is left on hosts whose plugins have all stopped."""
-    for host in server.hosts.values():
+    for host in hosts:
         for service in host.services:
             yield f"{host.name}: the service {service!r} is still provided"
         for type_, namespace in host.unauthenticated_iq:
@@ -150,6 +156,6 @@ def leaks_of_server(server: Server) -> Iterator[str]:
             yield f"{host.name}: {len(host.requests)} requests still wait for an answer"
         for session in host.session_manager:
             yield f"{host.name}: the session {session.jid} is still there"
-    for command in server.commands.commands():
-        for name in server.commands.hosts_of(command.name):
+    for command in commands.commands():
+        for name in commands.hosts_of(command.name):
             yield f"{name}: the command {command.name} is still offered"

@@ -28,10 +28,13 @@ class Element:
     Children are elements and strings. `attributes` maps qualified names to
     values. An element that came out of a received stanza is frozen, because
     every hook sees the same one: to change it, take a `copy()`, or use the
-    stanza's own `edit()`.
+    stanza's own `edit()`. `freeze()` makes one that many answers can share.
     """
 
-    __slots__ = ("attributes", "children", "name", "namespace")
+    __slots__ = ("_written", "attributes", "children", "name", "namespace")
+
+    # What `serialize` keeps of an element frozen by hand; None for any other.
+    _written: str | None
 
     def __init__(
         self,
@@ -44,6 +47,7 @@ class Element:
         self.name = name
         self.attributes: dict[str, str] = dict(attributes) if attributes else {}
         self.children: MutableSequence[Element | str] = list(children)
+        self._written = None
 
     # Reading
 
@@ -136,6 +140,17 @@ class Element:
                 del self.children[index]
                 return
         raise ValueError(f"<{child.name}/> is not a child of <{self.name}/>")
+
+    def freeze(self) -> Element:
+        """Allow no more changes, here and below, and write it out only once; returns itself.
+
+        For a payload that is the same in every answer.
+        """
+        for child in self.elements:
+            child.freeze()
+        self.children = tuple(self.children)  # type: ignore[assignment]
+        self._written = ""
+        return self
 
     def copy(self) -> Element:
         """A deep copy that may be changed."""

@@ -98,6 +98,7 @@ class TreeBuilder:
         element.name = name
         element.attributes = attributes
         element.children = []
+        element._written = None
         if self._open:
             siblings = self._open[-1].children
             if len(siblings) >= MAX_CHILDREN:

@@ -86,6 +86,19 @@ def open_tag(element: Element, default_namespace: str, write: _Write) -> str:
 
 
 def _write(element: Element, default_namespace: str, write: _Write) -> None:
+    written = element._written
+    if written is not None and element.namespace not in ("", default_namespace):
+        # It declares its own namespace, so it looks the same wherever it stands.
+        if not written:
+            parts: list[str] = []
+            _write_anew(element, "", parts.append)
+            written = element._written = "".join(parts)
+        write(written)
+    else:
+        _write_anew(element, default_namespace, write)
+
+
+def _write_anew(element: Element, default_namespace: str, write: _Write) -> None:
     tag = open_tag(element, default_namespace, write)
     if not element.children:
         write("/>")

@@ -118,7 +118,7 @@ class Plugin:
 def refuse_nodes(iq: Iq) -> None:
     """No plugin has nodes to tell about."""
     # The tree of a request costs more than all the rest of the answer.
-    if b"node" in iq.to_bytes() and iq.payload.get("node"):
+    if iq.mentions(b"node") and iq.payload.get("node"):
         raise StanzaError("item-not-found")
 
 

@@ -7,7 +7,6 @@ from typing import Any
 from stonechat.host import Host
 from stonechat.jid import JID
 from stonechat.stanza import Element
-from stonechat.xml import parse
 
 Feature = str
 Item = tuple[JID, str, str]
@@ -16,23 +15,23 @@ Item = tuple[JID, str, str]
 class Collected:
     """A payload made from what all plugins answer to a collecting hook.
 
-    Plugins come and go while the server runs, and their answers too. To ask them all
-    takes 8 µs; the payload, which takes ten times that, is made when they differ.
+    It is made again only when plugins come or go.
     """
 
     def __init__(self, host: Host, hook: str, make: Callable[[tuple[Any, ...]], Element]) -> None:
         self._host = host
         self._hook = hook
         self._make = make
-        self._answers: tuple[Any, ...] | None = None
+        self._version = -1
         self._payload: Element | None = None
 
     def payload(self) -> Element:
         """The payload, frozen: every reply shares it."""
-        answers = tuple(chain.from_iterable(self._host.collect(self._hook)))
-        if answers != self._answers or self._payload is None:
-            self._payload = parse(self._make(answers).to_bytes())
-            self._answers = answers
+        version = self._host.plugins_version
+        if self._payload is None or version != self._version:
+            answers = chain.from_iterable(self._host.collect(self._hook))
+            self._payload = self._make(tuple(answers)).freeze()
+            self._version = version
         return self._payload
 
 

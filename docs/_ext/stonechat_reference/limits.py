@@ -1,0 +1,183 @@
+"""The bounds that no option moves: read from the code, so that the page cannot be wrong."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from stonechat_reference.markdown import Pages, table
+
+from stonechat import auth, jid
+from stonechat import xml as stonechat_xml
+from stonechat.core import (
+    accounts,
+    client_session,
+    control,
+    control_wire,
+    iq_dispatcher,
+    ledger,
+    requests,
+    store,
+    store_writer,
+    throttle,
+)
+from stonechat.net import connection, listener, poller
+from stonechat.protocol import c2s
+
+
+class Bound(NamedTuple):
+    """One row: what is bounded, by how much, and what happens at the bound."""
+
+    what: str
+    value: str
+    deed: str
+
+
+def _seconds(value: float) -> str:
+    return f"{value:g} s"
+
+
+def _kib(value: int) -> str:
+    return f"{value // 1024} KiB"
+
+
+def _xml() -> list[Bound]:
+    refused = "the stream ends with `policy-violation`"
+    return [
+        Bound("Depth of elements in a stanza", str(stonechat_xml.MAX_DEPTH), refused),
+        Bound("Children of one element", f"{stonechat_xml.MAX_CHILDREN:_}", refused),
+        Bound("Attributes of one element", str(stonechat_xml.MAX_ATTRIBUTES), refused),
+        Bound("Name of an element or attribute, octets", str(stonechat_xml.MAX_NAME_BYTES), refused),
+        Bound("Elements in one stanza before the login", str(c2s.ELEMENTS_BEFORE_AUTH), refused),
+        Bound("Each part of an address, octets", str(jid.MAX_PART_OCTETS), "`jid-malformed`"),
+        Bound("Length of a password, octets", str(auth.MAX_PASSWORD_OCTETS), "it is refused"),
+    ]
+
+
+def _logins() -> list[Bound]:
+    pauses = ", ".join(f"{pause:g}" for pause in throttle.PAUSES[2:])
+    return [
+        Bound(
+            "Pause before an attempt, from the second failure on, seconds",
+            pauses,
+            "counted for each pair of account and address (of IPv6: network /64)",
+        ),
+        Bound(
+            "Failures of such a pair",
+            f"{throttle.LOCK_AFTER} within {_seconds(throttle.WINDOW_SECONDS)}",
+            f"it is locked for {_seconds(throttle.LOCK_SECONDS)}: `temporary-auth-failure`",
+        ),
+        Bound(
+            "Pairs remembered", f"{throttle.MAX_PAIRS:_}", "the least recently used is forgotten"
+        ),
+        Bound(
+            "Accounts known to exist",
+            f"{accounts.MAX_KNOWN:_}, for {_seconds(accounts.KNOWN_SECONDS)}",
+            "the least recently used is asked for again",
+        ),
+    ]
+
+
+def _streams() -> list[Bound]:
+    return [
+        Bound(
+            "Time for a client that does not read, once `unsent_bytes` wait",
+            _seconds(client_session.STUCK_SECONDS),
+            "its connection is dropped; at twice `unsent_bytes` at once",
+        ),
+        Bound(
+            "Time to fetch the last octets of a stream that ends",
+            _seconds(connection.LINGER_SECONDS),
+            "the socket is closed",
+        ),
+        Bound(
+            "Connections waiting to be accepted on a port",
+            f"{listener.BACKLOG:_}",
+            "the operating system refuses more",
+        ),
+        Bound(
+            "Handlers that block at the same time",
+            f"{poller.MAX_BLOCKED:_}",
+            "no client is read until one is through",
+        ),
+        Bound(
+            "Work in one turn of the loop",
+            f"{poller.EVENTS_PER_TURN} sockets or {_kib(poller.OCTETS_PER_TURN)}",
+            "the rest comes first in the next turn",
+        ),
+    ]
+
+
+def _requests() -> list[Bound]:
+    constraint = "the next one is answered with `resource-constraint`"
+    return [
+        Bound(
+            "Requests waiting for a `one_queue` or `parallel` handler",
+            f"{iq_dispatcher.QUEUE_LIMIT:_}",
+            constraint,
+        ),
+        Bound(
+            "Requests that one `parallel` handler works on",
+            str(iq_dispatcher.PARALLEL_LIMIT),
+            "more wait in line",
+        ),
+        Bound(
+            "Requests of a host's own that wait for an answer (`host.ask`)",
+            f"{requests.MAX_WAITING:_}",
+            "`resource-constraint` for the plugin that asks",
+        ),
+        Bound(
+            "Time for a plugin's greenlets to end when it stops",
+            _seconds(ledger.STOP_SECONDS),
+            "what is left is logged",
+        ),
+        Bound(
+            "Callers of the control socket at the same time",
+            str(control.MAX_CALLERS),
+            "the next one waits",
+        ),
+        Bound(
+            "Size of one request there",
+            _kib(control_wire.MAX_REQUEST),
+            "it is refused",
+        ),
+    ]
+
+
+def _store() -> list[Bound]:
+    defaults = store.Store.__init__.__kwdefaults__
+    return [
+        Bound("Time for one call of the store", _seconds(store.DEADLINE), "`StorageError`"),
+        Bound(
+            "Writes that wait", f"{defaults['max_writes_waiting']:_}", "`StorageFull`: answered with"
+            " `resource-constraint`; what may be lost is dropped at half of that",
+        ),
+        Bound("Reads that wait", f"{defaults['max_reads_waiting']:_}", "`StorageError`"),
+        Bound(
+            "Writes that share one commit",
+            f"{store_writer.GROUP_JOBS}, or {store_writer.GROUP_SECONDS * 1000:g} ms",
+            "a new group begins",
+        ),
+    ]
+
+
+GROUPS = {
+    "XML, names and passwords": _xml,
+    "Logins": _logins,
+    "Streams": _streams,
+    "Requests, plugins, commands": _requests,
+    "The store": _store,
+}
+
+
+def pages() -> Pages:
+    parts = [f"### {title}\n\n{_table(bounds())}" for title, bounds in GROUPS.items()]
+    return {"fixed-limits.md": "\n\n".join(parts) + "\n"}
+
+
+def _table(bounds: list[Bound]) -> str:
+    return table(("What", "Bound", "At the bound"), ((b.what, _spaced(b.value), b.deed) for b in bounds))
+
+
+def _spaced(value: str) -> str:
+    """10_000 as 10 000, with a space that does not break."""
+    return value.replace("_", "\N{NO-BREAK SPACE}")

@@ -1,0 +1,174 @@
+"""`stonechat init`: a first configuration, a certificate, and an administrator's account."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import secrets
+from contextlib import ExitStack
+from pathlib import Path
+
+from stonechat.cli.exit_codes import Failure
+from stonechat.cli.offline import load, offline_server
+from stonechat.cli.output import show
+from stonechat.errors import ConfigError, JIDError
+from stonechat.jid import JID, domain_to_ascii, prepare_domain
+
+CONFIGURATION = "stonechat.yml"
+ADMINISTRATOR = "admin"
+
+# In the order in which a reader wants to meet them.
+STANDARD = {
+    "roster": "contacts, subscriptions and presence",
+    "offline": "messages are kept for those who are away",
+    "disco": "clients find out what the server can do",
+    "register": "users change their password, or leave",
+    "ping": "clients and server see whether the other is still there",
+    "last": "when a contact was last here",
+    "time": "what time it is here",
+    "version": "what software this is",
+}
+# What differs from the plugin's own defaults.
+OPTIONS = {"register": "{access: registration}"}
+EXAMPLES = {
+    "echo": "a service that sends back what it gets",
+    "cputime": "how long the server has computed",
+}
+
+# No letters that look like digits: it is read off a terminal once.
+_ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"
+_PLAIN = re.compile(r"[a-z0-9][a-z0-9._/@-]*[a-z0-9]")
+
+_TEMPLATE = """\
+# The configuration of a Stonechat server, written by `stonechat init`.
+#
+# `stonechat check-config` tells whether it is right; `stonechat reload` brings changes
+# into force while the server runs. Paths start from the directory of this file.
+
+data_dir: data
+
+# The domains that are served. What is set below holds for each of them, unless a
+# domain has something of its own here.
+hosts:
+  {host}:
+    # Signed by itself, so clients will ask before they trust it. Put one in its place
+    # that they know, and reload.
+    certificate: {{chain: {chain}, key: {key}}}
+
+# Ports for clients. On 5222 encryption begins when the client asks for it, which it
+# has to; on 5223 with the first octet.
+listen:
+  - {{type: c2s, port: 5222, starttls: required}}
+  - {{type: c2s, port: 5223, tls: direct}}
+
+# Accounts are in the server's own database, and what is kept of a password logs in
+# nowhere else.
+auth: [internal]
+
+# What is not named here is neither loaded nor offered.
+plugins:
+{plugins}
+
+# Who may do what; a rule that is not here lets nobody.
+access:
+  admin: {{users: [{administrator}]}}
+  # registration: {{any: true}}  # everybody may make an account with a client
+
+log: {{level: info, format: text}}
+"""
+
+
+def init(host: str, directory: str, *, as_json: bool) -> None:
+    """Write everything into a directory, or nothing: Failure says why."""
+    try:
+        domain = prepare_domain(host)
+        administrator = JID.make(ADMINISTRATOR, domain)
+    except JIDError as error:
+        raise Failure(f"--host: {error}") from error
+    place = Path(directory)
+    password = _make_password()
+    with ExitStack() as undo:
+        _write_files(place, domain, administrator, undo)
+        with offline_server(load(place / CONFIGURATION)) as server:
+            server.hosts[domain].accounts.create(ADMINISTRATOR, password)
+        undo.pop_all()
+    if as_json:
+        result = {
+            "configuration": str(place / CONFIGURATION),
+            "host": domain,
+            "account": administrator.text,
+            "password": password,
+        }
+        show(result, as_json=True)
+        return
+    show(
+        f"Written: {place / CONFIGURATION}, a certificate for {domain} in {place / 'certs'},"
+        f" and the database in {place / 'data'}.\n\n"
+        f"Administrator: {administrator}\n"
+        f"Password:      {password}\n\n"
+        "The password is not shown again, and not kept in this form. Start the server with\n"
+        f"    stonechat serve --config {place / CONFIGURATION}",
+        as_json=False,
+    )
+
+
+def _make_password() -> str:
+    groups = ("".join(secrets.choice(_ALPHABET) for _ in range(5)) for _ in range(4))
+    return "-".join(groups)
+
+
+def _write_files(place: Path, domain: str, administrator: JID, undo: ExitStack) -> None:
+    from stonechat.net.certificates import write_self_signed
+
+    configuration = place / CONFIGURATION
+    name = re.sub(r"[^A-Za-z0-9.-]", "_", domain_to_ascii(domain))
+    chain, key = Path("certs") / f"{name}.pem", Path("certs") / f"{name}.key"
+    text = _TEMPLATE.format(
+        host=_quoted(domain),
+        chain=_quoted(str(chain)),
+        key=_quoted(str(key)),
+        plugins="\n".join(_plugin_lines()),
+        administrator=_quoted(administrator.text),
+    )
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+        _create(configuration, text)
+        undo.callback(configuration.unlink)
+        write_self_signed([domain], place / chain, place / key)
+        undo.callback((place / chain).unlink)
+        undo.callback((place / key).unlink)
+    except ConfigError as error:
+        raise Failure(str(error), kind="configuration") from error
+    except OSError as error:
+        where = error.filename or place
+        raise Failure(f"{where}: cannot be written: {error.strerror}", kind="files") from error
+
+
+def _create(path: Path, text: str) -> None:
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError as error:
+        raise ConfigError(f"{path}: is there already and will not be overwritten") from error
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write(text)
+
+
+def _plugin_lines() -> list[str]:
+    from stonechat.core import plugin_loader
+
+    installed = plugin_loader.installed("plugin")
+    lines = []
+    for name, sentence in STANDARD.items():
+        options = OPTIONS.get(name, "{}")
+        if name in installed:
+            lines.append(f"  {name}: {options}  # {sentence}")
+        else:
+            lines.append(f"  # {name}: {options}  # {sentence}; pip install stonechat-{name}")
+    lines.extend(f"  # {name}: {{}}  # {sentence}" for name, sentence in EXAMPLES.items())
+    return lines
+
+
+def _quoted(text: str) -> str:
+    """As YAML wants it: as it is, or as a JSON string, which is YAML."""
+    return text if _PLAIN.fullmatch(text) else json.dumps(text, ensure_ascii=False)

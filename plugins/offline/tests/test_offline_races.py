@@ -1,0 +1,163 @@
+"""What happens while messages are on their way: two sessions, a lost one, a slow one."""
+
+import gevent
+import pytest
+from gevent.event import Event
+
+from stonechat_offline.spool import PAGE_BYTES, PAGE_MESSAGES
+
+JULIET = "juliet@capulet.example"
+DEADLINE = 5
+
+
+@pytest.fixture
+def host(server):
+    host = server.host("capulet.example", offline={})
+    host.create_account("juliet")
+    return host
+
+
+@pytest.fixture
+def romeo(host):
+    return host.connect("romeo@capulet.example/orchard")
+
+
+def bodies(stanzas):
+    return [stanza.body for stanza in stanzas]
+
+
+class Gate:
+    """Holds up a method of the spool after it has done its work, until it is opened."""
+
+    def __init__(self, monkeypatch, spool, name):
+        self.reached = Event()
+        self.opened = Event()
+        work = getattr(spool, name)
+
+        def held(*arguments):
+            result = work(*arguments)
+            self.reached.set()
+            assert self.opened.wait(DEADLINE)
+            return result
+
+        monkeypatch.setattr(spool, name, held)
+
+
+def test_of_two_sessions_that_come_at_once_one_gets_all(host, romeo, monkeypatch):
+    for line in ("one", "two"):
+        romeo.message(JULIET, line)
+    gate = Gate(monkeypatch, host.plugin("offline").spool, "first")
+    balcony = host.connect(f"{JULIET}/balcony")
+    chamber = host.connect(f"{JULIET}/chamber")
+    balcony.available()  # held up after it has read the messages
+    assert gate.reached.is_set()
+    chamber.available()
+    gate.opened.set()
+    assert bodies([balcony.receive_message(), balcony.receive_message()]) == ["one", "two"]
+    assert balcony.received() == chamber.received() == []
+
+
+def test_a_message_that_is_stored_while_somebody_arrives_is_not_left(host, romeo, monkeypatch):
+    # It is being written when Juliet comes and finds nothing.
+    gate = Gate(monkeypatch, host.plugin("offline").spool, "put")
+    romeo.message(JULIET, "Just now")
+    assert gate.reached.is_set()
+    juliet = host.connect(f"{JULIET}/balcony")
+    host.plugin("offline").spool.clear("juliet")  # what she reads: nothing is there yet
+    juliet.available()
+    assert juliet.received() == []
+    host.plugin("offline").spool.__class__.put(
+        host.plugin("offline").spool,
+        "juliet",
+        b"<message to='juliet@capulet.example'><body>Just now</body></message>",
+        0,
+        (10, 10000),
+    )
+    gate.opened.set()
+    assert juliet.receive_message().body == "Just now"
+
+
+def test_a_message_that_comes_while_others_are_read_is_not_left(host, romeo, monkeypatch):
+    plugin = host.plugin("offline")
+    gate = Gate(monkeypatch, plugin.spool, "first")
+    juliet = host.connect(f"{JULIET}/balcony")
+    juliet.available()  # held up: she has read that there is nothing
+    assert gate.reached.is_set()
+    plugin.spool.put(
+        "juliet", b"<message to='juliet@capulet.example'><body>Late</body></message>", 0, (9, 999)
+    )
+    gevent.spawn(plugin.deliver, host.kernel.session(juliet.jid))
+    gevent.sleep(0)
+    gate.opened.set()
+    assert juliet.receive_message().body == "Late"
+
+
+def test_who_loses_the_connection_meanwhile_leaves_them_to_the_next(host, romeo, monkeypatch):
+    romeo.message(JULIET, "Stay but a little")
+    gate = Gate(monkeypatch, host.plugin("offline").spool, "first")
+    balcony = host.connect(f"{JULIET}/balcony")
+    balcony.available()
+    assert gate.reached.is_set()
+    balcony.drop()
+    gate.opened.set()
+    chamber = host.connect(f"{JULIET}/chamber")
+    chamber.available()
+    assert bodies([chamber.receive_message()]) == ["Stay but a little"]
+
+
+def test_another_session_takes_over_from_one_that_is_lost(host, romeo, monkeypatch):
+    romeo.message(JULIET, "Stay but a little")
+    gate = Gate(monkeypatch, host.plugin("offline").spool, "first")
+    balcony = host.connect(f"{JULIET}/balcony")
+    chamber = host.connect(f"{JULIET}/chamber")
+    balcony.available()
+    chamber.available()
+    balcony.drop()
+    gate.opened.set()
+    assert chamber.receive_message().body == "Stay but a little"
+
+
+def test_a_client_that_reads_slowly_is_not_flooded(server):
+    server.configure(limits={"unsent_bytes": 65536})
+    host = server.host("capulet.example", offline={})
+    host.create_account("juliet")
+    romeo = host.connect("romeo@capulet.example/orchard")
+    lines = [f"{number:03}" + "x" * 4000 for number in range(100)]
+    for line in lines:
+        romeo.message(JULIET, line)
+    juliet = host.connect(f"{JULIET}/balcony")
+    connection = juliet.stream.connection
+    connection.stop_reading()
+    juliet.available()
+    # A page is sent whole; the next waits until she reads on.
+    assert 65536 < connection.unsent < 65536 + 2 * PAGE_BYTES
+    while len(juliet.stream._items) < len(lines):
+        connection.go_on_reading()
+        gevent.sleep(0.01)
+    assert bodies(juliet.received()) == lines
+
+
+def test_what_comes_for_a_client_that_reads_slowly_waits_and_keeps_its_order(server):
+    server.configure(limits={"unsent_bytes": 10000})
+    host = server.host("capulet.example", offline={})
+    romeo = host.connect("romeo@capulet.example/orchard")
+    juliet = host.connect(f"{JULIET}/balcony")
+    juliet.available()
+    juliet.stream.connection.stop_reading()
+    lines = [f"{number}" + "x" * 4000 for number in range(5)]
+    for line in lines:
+        romeo.message(JULIET, line)
+    assert romeo.received() == []
+    juliet.stream.connection.go_on_reading()
+    assert bodies([juliet.receive_message() for _ in lines]) == lines
+
+
+def test_a_large_spool_is_read_in_pages(host, romeo):
+    spool = host.plugin("offline").spool
+    for number in range(PAGE_MESSAGES + 1):
+        spool.put("juliet", b"<message/>", number, (1000, 10_000_000))
+    assert len(spool.first("juliet")) == PAGE_MESSAGES
+    spool.clear("juliet")
+    for _ in range(3):
+        spool.put("juliet", b"x" * (PAGE_BYTES - 1), 0, (1000, 10_000_000))
+    assert len(spool.first("juliet")) == 1
