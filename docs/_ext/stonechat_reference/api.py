@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import copy
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,8 +16,8 @@ SOURCE = Path(stonechat.__file__).parent
 PRIVATE = {"cli", "core", "net", "protocol"}
 # These have pages of their own.
 ELSEWHERE = {"hookspecs"}
-# What the kernel hands in; its docstrings say that it is not for plugins.
-_NOT_FOR_PLUGINS = {"stonechat.host.Kernel", "stonechat.host.Acquisitions"}
+# What the kernel hands in, and what the kit calls itself.
+_NOT_FOR_PLUGINS = {"Kernel", "Acquisitions", "octets_came", "end_came"}
 
 _LONGEST_VALUE = 60
 
@@ -54,7 +55,7 @@ def _module(name: str) -> str:
         fence(f"py:module stonechat.{name}", ""),
         prose(ast.get_docstring(tree) or ""),
     ]
-    parts += [_entry(f"stonechat.{name}", entry) for entry in _entries(path, tree)]
+    parts += [_entry(entry) for entry in _entries(path, tree)]
     return "\n\n".join(filter(None, parts)) + "\n"
 
 
@@ -66,22 +67,43 @@ def _parse(path: Path) -> ast.Module:
 
 
 def _entries(path: Path, tree: ast.Module) -> Iterator[Entry]:
-    """The public names, in the order of the source; those that a package takes in from below."""
+    """The public names in the order of the source; of a package those that it takes in."""
     own = {entry.name: entry for entry in _defined(tree.body)}
     exported = _exported(tree)
-    if path.name != "__init__.py":
-        wanted = [name for name in own if name in exported or not exported]
-    else:
-        wanted = exported
-        for module, names in _imports(tree):
-            found = _find(module)
-            if found is None:
-                continue
-            below = {entry.name: entry for entry in _defined(_parse(found).body)}
-            own |= {name: below[name] for name in names if name in below and name in wanted}
-    for name in wanted:
+    if not exported:
+        yield from own.values()
+        return
+    is_package = path.name == "__init__.py"
+    for name in exported:
         if name in own:
             yield own[name]
+            continue
+        module = _origin(tree, name)
+        # What a module merely takes over from its neighbour is on the neighbour's page.
+        if is_package or module.removeprefix("stonechat.") in ELSEWHERE:
+            entry = _definition(module, name)
+            if entry is not None:
+                yield entry
+
+
+def _definition(module: str, name: str) -> Entry | None:
+    """Where a name that was imported is really defined."""
+    path = SOURCE.joinpath(*module.split(".")[1:]).with_suffix(".py")
+    if not module.startswith("stonechat.") or not path.exists():
+        return None
+    tree = _parse(path)
+    for entry in _defined(tree.body):
+        if entry.name == name:
+            return entry
+    return _definition(_origin(tree, name), name)
+
+
+def _origin(tree: ast.Module, name: str) -> str:
+    """The module that a name is imported from; empty for none."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and name in {alias.name for alias in node.names}:
+            return node.module or ""
+    return ""
 
 
 def _exported(tree: ast.Module) -> list[str]:
@@ -89,19 +111,6 @@ def _exported(tree: ast.Module) -> list[str]:
         if isinstance(node, ast.Assign) and _target(node) == "__all__":
             return [str(name) for name in ast.literal_eval(node.value)]
     return []
-
-
-def _imports(tree: ast.Module) -> Iterator[tuple[str, list[str]]]:
-    for node in ast.walk(tree):
-        if isinstance(node, ast.ImportFrom) and node.module:
-            yield node.module, [alias.name for alias in node.names]
-
-
-def _find(module: str) -> Path | None:
-    if not module.startswith("stonechat."):
-        return None
-    path = SOURCE.joinpath(*module.split(".")[1:]).with_suffix(".py")
-    return path if path.exists() else None
 
 
 def _defined(body: Sequence[ast.stmt]) -> Iterator[Entry]:
@@ -115,7 +124,7 @@ def _defined(body: Sequence[ast.stmt]) -> Iterator[Entry]:
                 continue
         else:
             continue
-        if name and not name.startswith("_"):
+        if name and not name.startswith(("_", "test_")) and name not in _NOT_FOR_PLUGINS:
             yield Entry(name, node, docstring)
 
 
@@ -140,10 +149,8 @@ def _docstring_behind(body: Sequence[ast.stmt], index: int) -> str:
 # How they look
 
 
-def _entry(module: str, entry: Entry) -> str:
+def _entry(entry: Entry) -> str:
     node = entry.node
-    if f"{module}.{entry.name}" in _NOT_FOR_PLUGINS:
-        return ""
     if isinstance(node, ast.FunctionDef):
         return fence(f"py:function {_signature(node)}", prose(entry.docstring))
     if isinstance(node, ast.ClassDef):
@@ -152,10 +159,7 @@ def _entry(module: str, entry: Entry) -> str:
 
 
 def _class(node: ast.ClassDef) -> str:
-    if _is_error(node):
-        kind = "py:exception"
-    else:
-        kind = "py:class"
+    kind = "py:exception" if _is_error(node) else "py:class"
     bases = [ast.unparse(base) for base in node.bases]
     shown = [base for base in bases if base not in ("ABC", "Protocol", "NamedTuple", "str")]
     parts = [prose(ast.get_docstring(node) or "")]
@@ -174,11 +178,12 @@ def _is_error(node: ast.ClassDef) -> bool:
 
 
 def _constructor(node: ast.ClassDef) -> str:
+    """The arguments in brackets; nothing where there are none, or where they are the fields."""
     for member in node.body:
         if isinstance(member, ast.FunctionDef) and member.name == "__init__":
-            return f"({_arguments(member, drop_first=True)})" if member.args.args[1:] or (
-                member.args.kwonlyargs or member.args.vararg
-            ) else ""
+            arguments = _arguments(member, drop_first=True)
+            is_ours = any(name in arguments for name in _NOT_FOR_PLUGINS)
+            return f"({arguments})" if arguments and not is_ours else ""
     return ""
 
 
@@ -189,13 +194,15 @@ def _member(entry: Entry) -> str:
     if not isinstance(node, ast.FunctionDef):
         return _data("py:attribute", entry)
     decorators = {ast.unparse(decorator) for decorator in node.decorator_list}
-    if any(name.endswith(".setter") for name in decorators):
+    if any(name.endswith((".setter", ".fixture")) for name in decorators):
         return ""
     docstring = prose(entry.docstring)
     if "property" in decorators or "cached_property" in decorators:
         kind = f"\n:type: {ast.unparse(node.returns)}\n" if node.returns else ""
         return fence(f"py:property {node.name}", f"{kind.lstrip()}\n{docstring}")
-    options = [name for name in ("staticmethod", "classmethod", "abstractmethod") if name in decorators]
+    options = [
+        name for name in ("staticmethod", "classmethod", "abstractmethod") if name in decorators
+    ]
     first = "".join(f":{name}:\n" for name in options)
     is_static = "staticmethod" in decorators
     return fence(
@@ -209,20 +216,19 @@ def _signature(node: ast.FunctionDef, *, drop_first: bool = False) -> str:
 
 
 def _arguments(node: ast.FunctionDef, *, drop_first: bool) -> str:
-    arguments = ast.parse(f"def f({ast.unparse(node.args)}): ...").body[0]
-    assert isinstance(arguments, ast.FunctionDef)
+    shown = copy.deepcopy(node.args)
     if drop_first:
-        (arguments.args.posonlyargs or arguments.args.args).pop(0)
-    return ast.unparse(arguments.args)
+        (shown.posonlyargs or shown.args).pop(0)
+    return ast.unparse(shown)
 
 
 def _data(kind: str, entry: Entry) -> str:
-    node = entry.node
-    assert isinstance(node, ast.Assign | ast.AnnAssign)
     lines = []
-    if isinstance(node, ast.AnnAssign):
-        lines.append(f":type: {ast.unparse(node.annotation)}")
-    value = ast.unparse(node.value) if node.value is not None else ""
+    annotation = getattr(entry.node, "annotation", None)
+    if annotation is not None:
+        lines.append(f":type: {ast.unparse(annotation)}")
+    given = getattr(entry.node, "value", None)
+    value = "" if given is None else ast.unparse(given)
     if value and len(value) <= _LONGEST_VALUE:
         lines.append(f":value: {value}")
     return fence(f"{kind} {entry.name}", "\n".join([*lines, "", prose(entry.docstring)]))

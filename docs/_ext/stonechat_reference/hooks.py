@@ -7,14 +7,14 @@ import inspect
 from collections.abc import Iterator
 from typing import Any
 
+from stonechat import hookspecs
 from stonechat_reference.distributions import all_plugins
 from stonechat_reference.markdown import Pages, code, fence, prose, table
 
-from stonechat import hookspecs
-
 KINDS = {
     "collects": "Collects: all answers are joined.",
-    "filters": "Filter: None lets the stanza go on, `HANDLED` takes it over, an exception refuses it.",
+    "filters": "Filter: None lets the stanza go on, `HANDLED` takes it over, an exception"
+    " refuses it.",
     "first_answer": "First answer: plugins are asked in turn until one answers other than None.",
     "notices": "Notice: told after the fact, answers are ignored.",
 }

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from stonechat_reference.markdown import Pages, table
-
 from stonechat import auth, jid
 from stonechat import xml as stonechat_xml
 from stonechat.core import (
@@ -22,6 +20,7 @@ from stonechat.core import (
 )
 from stonechat.net import connection, listener, poller
 from stonechat.protocol import c2s
+from stonechat_reference.markdown import Pages, table
 
 
 class Bound(NamedTuple):
@@ -46,7 +45,9 @@ def _xml() -> list[Bound]:
         Bound("Depth of elements in a stanza", str(stonechat_xml.MAX_DEPTH), refused),
         Bound("Children of one element", f"{stonechat_xml.MAX_CHILDREN:_}", refused),
         Bound("Attributes of one element", str(stonechat_xml.MAX_ATTRIBUTES), refused),
-        Bound("Name of an element or attribute, octets", str(stonechat_xml.MAX_NAME_BYTES), refused),
+        Bound(
+            "Name of an element or attribute, octets", str(stonechat_xml.MAX_NAME_BYTES), refused
+        ),
         Bound("Elements in one stanza before the login", str(c2s.ELEMENTS_BEFORE_AUTH), refused),
         Bound("Each part of an address, octets", str(jid.MAX_PART_OCTETS), "`jid-malformed`"),
         Bound("Length of a password, octets", str(auth.MAX_PASSWORD_OCTETS), "it is refused"),
@@ -148,7 +149,9 @@ def _store() -> list[Bound]:
     return [
         Bound("Time for one call of the store", _seconds(store.DEADLINE), "`StorageError`"),
         Bound(
-            "Writes that wait", f"{defaults['max_writes_waiting']:_}", "`StorageFull`: answered with"
+            "Writes that wait",
+            f"{defaults['max_writes_waiting']:_}",
+            "`StorageFull`: answered with"
             " `resource-constraint`; what may be lost is dropped at half of that",
         ),
         Bound("Reads that wait", f"{defaults['max_reads_waiting']:_}", "`StorageError`"),
@@ -175,7 +178,9 @@ def pages() -> Pages:
 
 
 def _table(bounds: list[Bound]) -> str:
-    return table(("What", "Bound", "At the bound"), ((b.what, _spaced(b.value), b.deed) for b in bounds))
+    return table(
+        ("What", "Bound", "At the bound"), ((b.what, _spaced(b.value), b.deed) for b in bounds)
+    )
 
 
 def _spaced(value: str) -> str:

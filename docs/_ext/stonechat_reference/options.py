@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from pydantic import BaseModel
-from stonechat_reference.distributions import all_distributions
-from stonechat_reference.markdown import Pages, code, escaped, table
 
 from stonechat.core import access, config_model
 from stonechat.options import OptionDoc, describe_options
+from stonechat_reference.distributions import all_distributions
+from stonechat_reference.markdown import Pages, code, escaped, table
 
 # The sections of the file, each a table of its own; what is left is the top of the file.
 _SECTIONS = ("hosts", "access", "tls", "storage", "limits", "log", "watchdog")

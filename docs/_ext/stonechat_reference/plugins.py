@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from stonechat_reference.distributions import Distribution, all_distributions
-from stonechat_reference.markdown import Pages, table
+from stonechat_reference.markdown import Pages, escaped, table
 from stonechat_reference.options import options_of
 
 
@@ -25,7 +25,7 @@ def _list() -> str:
         (
             f"[{each.name}](../plugins/{each.page}.md)",
             each.kind if each.kind == "plugin" else "auth backend",
-            each.first_line.partition(": ")[2] or each.first_line,
+            escaped(each.first_line),
         )
         for each in all_distributions()
     )

@@ -19,23 +19,48 @@ class Row(NamedTuple):
 
 
 KERNEL = (
-    Row("RFC 6120", "", "Streams, STARTTLS, SASL, resource binding, stanzas: as a server to clients."
-        " Not the streams between servers."),
-    Row("RFC 6121", "", "Section 8, the delivery of stanzas, complete; the rest is"
-        " [roster](../plugins/roster.md)."),
+    Row(
+        "RFC 6120",
+        "",
+        "Streams, STARTTLS, SASL, resource binding, stanzas: as a server to clients."
+        " Not the streams between servers.",
+    ),
+    Row(
+        "RFC 6121",
+        "",
+        "Section 8, the delivery of stanzas, complete; the rest is"
+        " [roster](../plugins/roster.md).",
+    ),
     Row("RFC 7622", "", "Addresses: prepared once, at the door, and compared prepared."),
-    Row("RFC 7590, RFC 9325", "", "TLS 1.2 and 1.3 with forward secrecy; no compression, no"
-        " renegotiation, no resumption."),
+    Row(
+        "RFC 7590, RFC 9325",
+        "",
+        "TLS 1.2 and 1.3 with forward secrecy; no compression, no renegotiation, no resumption.",
+    ),
     Row("RFC 4616", "", "SASL PLAIN, under TLS unless `allow_plain_without_tls` says otherwise."),
-    Row("RFC 5802, RFC 7677", "", "SASL SCRAM-SHA-1, SCRAM-SHA-256, and SCRAM-SHA-512, each with"
-        " and without `-PLUS`."),
-    Row("RFC 9266, RFC 5929", "", "Channel bindings `tls-exporter` (TLS 1.3) and"
-        " `tls-server-end-point`."),
-    Row("XEP-0178", "", "SASL EXTERNAL with client certificates, [when asked"
-        " for](../how-to/client-certificates.md)."),
+    Row(
+        "RFC 5802, RFC 7677",
+        "",
+        "SASL SCRAM-SHA-1, SCRAM-SHA-256, and SCRAM-SHA-512, each with and without `-PLUS`.",
+    ),
+    Row(
+        "RFC 9266, RFC 5929",
+        "",
+        "Channel bindings `tls-exporter` (TLS 1.3) and `tls-server-end-point`.",
+    ),
+    Row(
+        "XEP-0178",
+        "",
+        "SASL EXTERNAL with client certificates, [when asked"
+        " for](../how-to/client-certificates.md).",
+    ),
     Row("XEP-0368", "", "Direct TLS, on a listener with `tls: direct`; ALPN `xmpp-client`."),
-    Row("XEP-0203, XEP-0359", "", "Marks `delay` and `stanza-id` that claim to be this server's are"
-        " taken off what clients send, and so is every `occupant-id` (XEP-0421)."),
+    Row(
+        "XEP-0203, XEP-0359",
+        "",
+        "Marks `delay` and `stanza-id` that claim to be this server's are"
+        " taken off what clients send, and so is every `occupant-id` (XEP-0421).",
+    ),
     Row("PROXY protocol 1 and 2", "", "On a listener with `proxy_protocol: true`."),
     Row("OpenMetrics 1.0", "", "The output of `stonechat metrics`."),
 )
@@ -75,9 +100,8 @@ def _rows(distribution: Distribution) -> Iterator[Row]:
         title = f"{found['title']}: " if found["title"] else ""
         yield Row(name, where, escaped(f"{title}{found['what']}"))
     # What the README names elsewhere, or only the first line of the code.
-    sentence = distribution.first_line.partition(": ")
-    for name in sorted({*_NUMBER.findall(sentence[0])} - seen):
-        yield Row(name, where, escaped(f"{sentence[2][:1].upper()}{sentence[2][1:]}"))
+    for name in sorted({*_NUMBER.findall(distribution.first_line)} - seen):
+        yield Row(name, where, escaped(distribution.first_line.replace(f" ({name})", "")))
 
 
 def _bullets(text: str) -> list[str]:

@@ -1,5 +1,6 @@
 """Pings that clients send, and those that they get."""
 
+import gevent
 import pytest
 
 from stonechat.errors import StanzaError
@@ -86,7 +87,6 @@ def test_a_client_that_answers_stays(server, probing):
         server.clock.advance(75)
         ping = juliet.receive_iq()
         juliet.send(ping.result())
-    assert juliet.closed_with() == ""
     assert probing.kernel.session(juliet.jid).is_open
 
 
@@ -116,7 +116,8 @@ def test_a_client_that_says_something_else_instead_stays(server, probing, monkey
     plugin = probing.plugin("ping")
 
     def ask(iq, timeout):
-        juliet.send(" ")
+        juliet.stream.connection.deliver(b" ")
+        gevent.sleep(0)  # the server reads it
         raise StanzaError("remote-server-timeout")
 
     monkeypatch.setattr(plugin.host, "ask", ask)

@@ -194,7 +194,7 @@ def test_a_new_account_is_greeted(server):
     options = {"welcome": "Two households, both alike in dignity"}
     host = server.host("capulet.example", register=options, offline={})
     register(host)
-    romeo = host.connect("romeo@capulet.example/orchard")
+    romeo = host.connect("romeo@capulet.example/orchard", "wherefore")
     romeo.available()
     message = romeo.receive_message()
     assert message.body == "Two households, both alike in dignity"
@@ -275,7 +275,7 @@ def test_an_address_may_not_try_too_often(server):
     assert condition(refused) == "not-acceptable"
     assert refused.element.find("error").get("type") == "wait"
     assert register(host, "benvolio", address="198.51.100.8").type == "result"
-    server.clock.advance(600)
+    server.clock.advance(601)
     assert register(host, "mercutio").type == "result"
 
 

@@ -124,6 +124,31 @@ def test_a_server_that_no_longer_knows_the_subscription_corrects_it(server, capu
     assert talk.items(juliet)["romeo@montague.example"]["subscription"] == "from"
 
 
+def test_who_comes_does_not_see_a_contact_that_does_not_let_it(capulet, juliet, romeo, talk):
+    capulet.kernel.service("roster").set("juliet", romeo.bare, subscription="to")
+    romeo.available()
+    juliet.available()
+    assert talk.presences(juliet) == [("", BALCONY)]
+
+
+class Oracle:
+    """A plugin that lets everybody see everybody, as shared rosters do."""
+
+    @hookimpl
+    def stonechat_may_see_presence(self, account, watcher):
+        return True
+
+
+def test_another_plugin_may_let_contacts_be_seen(capulet, juliet, romeo, talk):
+    capulet.kernel.service("roster").set("juliet", romeo.bare, subscription="to")
+    capulet.kernel.hooks.add("oracle", Oracle())
+    romeo.available()
+    juliet.available()
+    assert ("", ORCHARD) in talk.presences(juliet)
+    capulet.kernel.route(probe(BALCONY, ROMEO))
+    assert talk.presences(juliet) == [("", ORCHARD)]
+
+
 # Probes (4.3)
 
 
@@ -316,6 +341,16 @@ def test_directed_presence_has_a_bound(server, talk):
     directed(juliet, f"{ROMEO}/a", "unavailable")
     directed(juliet, ORCHARD)
     assert talk.presences(romeo) == [("", BALCONY)]
+
+
+def test_leaving_twice_is_told_once(juliet, romeo, talk):
+    romeo.available()
+    directed(juliet, ORCHARD)
+    juliet.available()
+    juliet.unavailable()
+    romeo.received()
+    juliet.drop()
+    assert talk.presences(romeo) == []
 
 
 # Who may see (robustness rule 29)

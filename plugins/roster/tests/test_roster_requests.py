@@ -71,6 +71,18 @@ def test_text_comes_back_as_it_was_sent(juliet, talk, server, capulet):
     assert item.find_text("group") == group
 
 
+def test_the_host_and_its_accounts_name_the_feature(capulet):
+    kernel = capulet.kernel
+    assert [NS_ROSTER] in kernel.collect("stonechat_disco_features", {})
+    assert [NS_ROSTER] in kernel.collect("stonechat_account_disco_features", {})
+
+
+def test_a_session_that_is_gone_meanwhile_gets_nothing(capulet, juliet):
+    query = Element(NS_ROSTER, "query")
+    gone = juliet.bare.with_resource("gone")
+    assert capulet.plugin("roster").requests.get(Iq(query, type="get", id="a", from_=gone)) is None
+
+
 # Errors (2.3.3)
 
 

@@ -2,6 +2,7 @@
 
 import pytest
 
+from stonechat.auth import AuthUnavailable
 from stonechat.errors import StanzaError
 from stonechat.jid import JID
 from stonechat.stanza import Element, Presence
@@ -135,6 +136,21 @@ def test_asking_an_account_that_does_not_exist_leads_to_silence(capulet, juliet,
     assert ("subscribe", JULIET) not in talk.presences(nobody)
 
 
+def test_a_request_is_refused_for_now_when_accounts_cannot_be_looked_up(
+    capulet, juliet, talk, monkeypatch
+):
+    def fail(localpart):
+        raise AuthUnavailable("the directory is away")
+
+    juliet.available()
+    juliet.received()
+    monkeypatch.setattr(capulet.kernel.accounts, "exists", fail)
+    request = Presence(type="subscribe", from_=juliet.jid, to=JID.parse(ROMEO))
+    capulet.kernel.route(request)
+    error = juliet.receive_presence().element.find("error")
+    assert error.get("type") == "wait"
+
+
 @pytest.mark.parametrize("kind", ["subscribe", "subscribed", "unsubscribe", "unsubscribed"])
 def test_a_subscription_to_oneself_leads_to_nothing(juliet, talk, kind):
     juliet.available()
@@ -144,6 +160,16 @@ def test_a_subscription_to_oneself_leads_to_nothing(juliet, talk, kind):
     talk.say(juliet, kind, f"{JULIET}/chamber")
     assert juliet.received() == []
     assert talk.items(juliet) == {}
+
+
+@pytest.mark.parametrize("kind", ["subscribe", "subscribed", "unsubscribe", "unsubscribed"])
+def test_what_claims_to_come_from_oneself_leads_to_nothing(capulet, juliet, talk, kind):
+    juliet.available()
+    talk.get(juliet)
+    juliet.received()
+    capulet.kernel.route(Presence(type=kind, from_=juliet.jid, to=juliet.bare))
+    assert juliet.received() == []
+    assert capulet.kernel.service("roster").requests("juliet") == frozenset()
 
 
 def test_asking_needs_room_in_the_roster(server, talk):
@@ -399,6 +425,18 @@ def test_a_removed_account_refuses_who_waits_for_it(capulet, juliet, romeo, talk
     juliet = capulet.connect(f"{JULIET}/balcony")
     juliet.available()
     assert ("subscribe", ROMEO) not in talk.presences(juliet)
+
+
+def test_the_plugin_can_be_stopped_and_started_again(capulet, juliet, romeo, talk):
+    talk.befriend(juliet, romeo)
+    talk.get(juliet)
+    juliet.available()
+    capulet.disable("roster")
+    capulet.enable("roster")
+    romeo.available()
+    assert ("", f"{ROMEO}/orchard") in talk.presences(juliet)
+    talk.set(juliet, ROMEO, "Romeo")
+    assert talk.push(juliet).get("name") == "Romeo"
 
 
 def test_a_user_without_a_roster_plugin_is_not_affected(server):

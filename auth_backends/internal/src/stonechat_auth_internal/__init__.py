@@ -13,16 +13,25 @@ from stonechat.auth import (
     SCRAM_HASHES,
     AuthBackend,
     AuthUnavailable,
+    BadPassword,
     ScramCredentials,
     check_against_scram,
     decoy_scram,
     derive_scram,
+    prepare_password,
 )
 from stonechat.errors import StorageError
 from stonechat.host import Host
 from stonechat.options import PluginOptions, option
 from stonechat.storage import StorageUncertain
-from stonechat_auth_internal.accounts import SCHEMA, Account, Accounts, Record, derive_record
+from stonechat_auth_internal.accounts import (
+    SCHEMA,
+    Account,
+    Accounts,
+    Record,
+    derive_record,
+    plain_record,
+)
 from stonechat_auth_internal.cache import MISSING, AccountCache
 
 __all__ = ["Backend", "Options"]
@@ -69,6 +78,9 @@ class Backend(AuthBackend):
         # What is remembered of a right password opens nothing without this key, which
         # is never written down.
         self._key = secrets.token_bytes(32)
+        # What an account that does not exist is compared with: where passwords are
+        # kept, the existing ones cost no hashing either.
+        self._decoy_password = secrets.token_hex(16) if options.store == "plain" else None
 
     # Logging in
 
@@ -77,6 +89,17 @@ class Backend(AuthBackend):
         digest = self._fast_digest(localpart, password)
         if account is not None and hmac.compare_digest(account.proof, digest):
             return True
+        kept = account.password if account is not None else self._decoy_password
+        if kept is not None:
+            is_right = _is_password(kept, password) and account is not None
+        else:
+            is_right = self._hashes_to_the_same(localpart, account, password)
+        if account is not None and is_right:
+            # If the password was changed meanwhile, nobody finds this account object again.
+            account.proof = digest
+        return is_right
+
+    def _hashes_to_the_same(self, localpart: str, account: Account | None, password: str) -> bool:
         if account is None:
             credentials = decoy_scram(
                 self._key, localpart, self._hashes[0], self.options.iterations
@@ -84,11 +107,7 @@ class Backend(AuthBackend):
         else:
             credentials = account.strongest()
         is_right = self.host.run_blocking(check_against_scram, password, credentials)
-        if account is None or not is_right:
-            return False
-        # If the password was changed meanwhile, nobody finds this account object again.
-        account.proof = digest
-        return True
+        return is_right and account is not None
 
     def scram_credentials(self, localpart: str, hash_name: str) -> ScramCredentials | None:
         account = self._load(localpart)
@@ -149,12 +168,15 @@ class Backend(AuthBackend):
         return hmac.digest(self._key, text, "sha256")
 
     def _derive(self, password: str) -> Record:
+        # Refused here, because gevent prints what is raised in a thread as a fault.
+        prepared = prepare_password(password)
+        if self.options.store == "plain":
+            return plain_record(prepared)
         return self.host.run_blocking(
             derive_record,
             password,
             self._hashes,
             self.options.iterations,
-            self.options.store == "plain",
         )
 
     def _add_hash(self, localpart: str, account: Account, hash_name: str) -> ScramCredentials:
@@ -181,6 +203,14 @@ class Backend(AuthBackend):
             # An account that lacked a hash may have got it, or gone.
             if self._hashes_of_all != self._hashes:
                 self._hashes_of_all = None
+
+
+def _is_password(kept: str, given: str) -> bool:
+    try:
+        prepared = prepare_password(given)
+    except BadPassword:
+        return False
+    return hmac.compare_digest(kept.encode(), prepared.encode())
 
 
 @contextmanager

@@ -30,7 +30,6 @@ from stonechat.auth import (
     AccountNotFound,
     ScramCredentials,
     derive_scram,
-    prepare_password,
 )
 from stonechat.storage import LocalText, Schema, StanzaBytes, Storage, host_column
 
@@ -111,7 +110,7 @@ class Account:
         return None
 
     def strongest(self) -> ScramCredentials:
-        """Those that are hardest to guess a password from; there always are some."""
+        """The hardest to guess a password from; there are some where it is not kept itself."""
         return _read(self.credentials.split(maxsplit=1)[0])
 
 
@@ -124,16 +123,18 @@ class Record:
     password: bytes | None = field(repr=False)
 
 
-def derive_record(password: str, hashes: Sequence[str], iterations: int, is_plain: bool) -> Record:
+def derive_record(password: str, hashes: Sequence[str], iterations: int) -> Record:
     """Hash a password for each of `hashes`, the strongest first; raises BadPassword.
 
     Costs many milliseconds: call it through `host.run_blocking`.
     """
     values = [_write(derive_scram(password, name, iterations=iterations)) for name in hashes]
-    if is_plain:
-        # Whatever hash is asked for later can be made then.
-        return Record(" ".join(values), _ALL, prepare_password(password).encode())
     return Record(" ".join(values), sum(_BITS[name] for name in hashes), None)
+
+
+def plain_record(prepared: str) -> Record:
+    """A password that is kept itself; hashes are made of it when a client asks for one."""
+    return Record("", _ALL, prepared.encode())
 
 
 class Accounts:

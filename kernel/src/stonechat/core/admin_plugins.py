@@ -127,7 +127,7 @@ class PluginCommands:
             except CommandError as error:
                 refused.append(str(error))
         if not changed:
-            raise CommandError("\n".join(refused))
+            raise CommandError("\n".join(dict.fromkeys(refused)))
         result: dict[str, Any] = {"plugin": plugin, "hosts": changed, "note": NOTE}
         if refused:
             result["refused"] = refused

@@ -70,6 +70,10 @@ class Watchdog:
                 continue
             held = _monotonic() - since
             if held >= self._warning and since != reported:
+                frame = sys._current_frames().get(self._hub_thread)
+                if frame is None or frame.f_globals.get("__name__") == "gevent.hub":
+                    # Between two callbacks: the machine is busy, no code of ours is.
+                    continue
                 reported = since
                 self.blocks += 1
                 self._report(held)

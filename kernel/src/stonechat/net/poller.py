@@ -18,12 +18,15 @@ from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from gevent import monkey
 from greenlet import greenlet
 
 if TYPE_CHECKING:
     from stonechat.net.connection import Connection, Handler
 
-HAS_EPOLL = hasattr(select, "epoll")
+# A patched process has no epoll any more, but gevent keeps the true one.
+_epoll: Any = monkey.saved.get("select", {}).get("epoll") or getattr(select, "epoll", None)
+HAS_EPOLL = _epoll is not None
 
 READ = 1
 WRITE = 4
@@ -110,10 +113,7 @@ class Poller:
         try:
             while ready and self._budget > 0 and self._blocked < MAX_BLOCKED:
                 runner = self._idle.pop() if self._idle else _Runner(self._run, self._hub)
-                if runner.switch() is _DONE:
-                    self._rest(runner)
-                    continue
-                if runner.dead:
+                if runner.switch() is _DONE or runner.dead:
                     continue
                 # It waits inside the handler of the current connection.
                 connection = self._current
@@ -137,7 +137,7 @@ class Poller:
         if self._ready:
             self._turn()
 
-    def _run(self) -> None:
+    def _run(self) -> object:
         me = greenlet.getcurrent()
         assert isinstance(me, _Runner)
         ready = self._ready
@@ -156,6 +156,10 @@ class Poller:
                     self._came_back(connection)
                     break
             self._current = None
+            # Also one that was blocked rests here, in whatever callback woke it.
+            if len(self._idle) >= MAX_IDLE_RUNNERS:
+                return _DONE
+            self._idle.append(me)
             # Past the hub's own switch(), which takes no argument.
             greenlet.switch(self._hub, _DONE)
 
@@ -169,10 +173,6 @@ class Poller:
         if ended is not None:
             handler, reason = ended
             handler.connection_lost(reason)
-
-    def _rest(self, runner: _Runner) -> None:
-        if len(self._idle) < MAX_IDLE_RUNNERS:
-            self._idle.append(runner)
 
     def _fail(self, connection: Connection, error: BaseException) -> None:
         try:
@@ -206,7 +206,7 @@ class _Epoll:
     """One epoll object, watched by the hub as a single descriptor."""
 
     def __init__(self, hub: Any, turn: Callable[[], None]) -> None:
-        self._epoll = select.epoll()
+        self._epoll = _epoll()
         self._connections: dict[int, Connection] = {}
         self._turn = turn
         self._watcher = hub.loop.io(self._epoll.fileno(), 1)

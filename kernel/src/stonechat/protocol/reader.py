@@ -13,13 +13,13 @@ from stonechat.stanza import KINDS, Stanza
 from stonechat.xml import (
     MAX_ATTRIBUTES,
     MAX_DEPTH,
-    MAX_NAME_BYTES,
     Element,
     guarded_parser,
     parse,
     serialize,
     xml_error,
 )
+from stonechat.xml.parser import check_names
 
 USUAL_HEADER = b"<stream:stream xmlns='%b' xmlns:stream='%b'>" % (
     NS_CLIENT.encode(),
@@ -174,10 +174,11 @@ def _follow(
     name = ""
     attributes: dict[str, str] = {}
     children: list[str] = []
-    depth = begin = count = count_limit = 0
+    depth = begin = count = count_limit = known = 0
+    names = parser.intern  # all that it ever saw, of elements and attributes
 
     def start(tag: str, given: dict[str, str]) -> None:
-        nonlocal name, attributes, children, depth, begin, count
+        nonlocal name, attributes, children, depth, begin, count, known
         depth += 1
         count += 1
         if depth == 3:
@@ -194,8 +195,9 @@ def _follow(
             raise XMLError("policy-violation", "Too many elements in one stanza")
         if len(given) > MAX_ATTRIBUTES:
             raise XMLError("policy-violation", "Too many attributes in one element")
-        if len(tag) > MAX_NAME_BYTES:
-            raise XMLError("policy-violation", "A name is too long")
+        if len(names) != known:
+            known = len(names)
+            check_names(tag, given)
 
     def end(tag: str) -> None:
         nonlocal depth

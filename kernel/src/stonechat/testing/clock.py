@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 # when five seconds have passed, and not a tick of a tenth later.
 GRANULARITY = 0.001
 
-_BEGINNING = datetime(2026, 2, 14, 12, 0, tzinfo=UTC)
+_BEGINNING = int(datetime(2026, 2, 14, 12, 0, tzinfo=UTC).timestamp()) * 1_000_000
 
 
 class TestClock:
@@ -27,7 +27,8 @@ class TestClock:
 
     def __init__(self) -> None:
         self._seconds = 1000.0
-        self._wall_offset = _BEGINNING.timestamp() - self._seconds
+        self._begun = self._seconds
+        self._ahead = 0  # microseconds by which the wall clock has left the other behind
         self._timers: TimerWheel | None = None
         self._hub: Hub | None = None
         self._settle: Callable[[], None] = lambda: None
@@ -43,12 +44,17 @@ class TestClock:
         return self._seconds
 
     def wall(self) -> int:
-        """Nanoseconds since the epoch, as `time.time_ns()` gives them."""
-        return round((self._seconds + self._wall_offset) * 1_000_000) * 1000
+        """Nanoseconds since the epoch, as `time.time_ns()` gives them.
+
+        A microsecond later each time, or `host.now()` would have to run ahead of us, and
+        ten minutes after it would not be over when ten minutes have passed here.
+        """
+        self._ahead += 1
+        return self.now() * 1000
 
     def now(self) -> int:
         """Microseconds since the epoch, UTC."""
-        return self.wall() // 1000
+        return _BEGINNING + round((self._seconds - self._begun) * 1_000_000) + self._ahead
 
     def advance(self, seconds: float) -> None:
         """Let time pass: each timer that falls due runs at its moment, one after the other."""
@@ -68,7 +74,7 @@ class TestClock:
 
     def jump(self, seconds: float) -> None:
         """Set the wall clock forward or back, as an administrator does; no timer feels it."""
-        self._wall_offset += seconds
+        self._ahead += round(seconds * 1_000_000)
 
     def _run(self, timers: TimerWheel, due: float) -> None:
         """Run what is due in the hub, where a callback that waits is refused as in service."""

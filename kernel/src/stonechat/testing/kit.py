@@ -331,13 +331,19 @@ class TestHost:
         if not self.kernel.accounts.exists(wanted.localpart):
             self.create_account(wanted.localpart, password or PASSWORD)
         if password is None:
-            password = self._passwords.get(wanted.localpart, PASSWORD)
+            password = self._password_of(wanted.localpart)
         stream = self.open_stream(tls=tls, address=address, lang=lang)
         stream.name = wanted.text
         answer = stream.authenticate(wanted.localpart, password)
         assert answer.name == "success", f"the login was refused.{stream.story()}"
         stream.open(**({"xml:lang": lang} if lang else {}))
         return TestClient(stream, wanted.resource)
+
+    def _password_of(self, localpart: str) -> str:
+        for backend, _ledger in self.server.kernel._backends[self.kernel.accounts]:
+            if isinstance(backend, TestingBackend):
+                return backend.password_of(localpart) or PASSWORD
+        return self._passwords.get(localpart, PASSWORD)
 
     def open_stream(
         self,

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 if TYPE_CHECKING:
     from stonechat.testing.kit import TestServer
+    from stonechat.testing.process import ServerProcess
 
 pytest.register_assert_rewrite("stonechat.testing.contracts")
 
@@ -28,3 +29,28 @@ def server(tmp_path: Path) -> Iterator[TestServer]:
         yield server
     finally:
         server.close()
+
+
+@pytest.fixture
+def stonechat_process(
+    tmp_path: Path,
+) -> Iterator[Callable[[Mapping[str, Any] | str], ServerProcess]]:
+    """Starts servers as processes of their own: `stonechat_process({"hosts": {...}})`.
+
+    It returns when the server is ready. What still runs at the end of the test is killed.
+    """
+    from stonechat.testing.process import ServerProcess
+
+    processes: list[ServerProcess] = []
+
+    def start(configuration: Mapping[str, Any] | str) -> ServerProcess:
+        process = ServerProcess(tmp_path / f"server-{len(processes) + 1}", configuration)
+        processes.append(process)
+        process.start()
+        return process
+
+    try:
+        yield start
+    finally:
+        for process in processes:
+            process.kill()

@@ -20,9 +20,7 @@ def to_tuple(element: Element) -> TupleForm:
     """
     attributes = [("xmlns", element.namespace)] if element.namespace else []
     attributes += element.attributes.items()
-    children = [
-        child if isinstance(child, str) else to_tuple(child) for child in element.children
-    ]
+    children = [child if isinstance(child, str) else to_tuple(child) for child in element.children]
     return element.name, attributes, children
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, MutableSequence
-from typing import cast
 
 from stonechat.namespaces import NS_XML
 
@@ -63,7 +62,7 @@ class Element:
     @property
     def text(self) -> str:
         """All character data directly inside this element."""
-        return "".join(child for child in self.children if type(child) is str)
+        return "".join([child for child in self.children if isinstance(child, str)])
 
     @property
     def lang(self) -> str:
@@ -73,7 +72,7 @@ class Element:
     @property
     def elements(self) -> list[Element]:
         """The children that are elements, in order."""
-        return [child for child in self.children if type(child) is not str]  # type: ignore[misc]
+        return [child for child in self.children if not isinstance(child, str)]
 
     def get(self, attribute: str, default: str = "") -> str:
         """The value of an attribute by its qualified name, or the default."""
@@ -89,10 +88,8 @@ class Element:
         """The child elements of that name; in this element's namespace unless told."""
         wanted = self.namespace if namespace is None else namespace
         for child in self.children:
-            if type(child) is not str:
-                element = cast(Element, child)
-                if element.name == name and element.namespace == wanted:
-                    yield element
+            if not isinstance(child, str) and child.name == name and child.namespace == wanted:
+                yield child
 
     def find_text(self, name: str, namespace: str | None = None, default: str = "") -> str:
         """The text of the first child of that name, or the default if there is none."""
@@ -102,8 +99,8 @@ class Element:
     def first(self) -> Element | None:
         """The first child that is an element."""
         for child in self.children:
-            if type(child) is not str:
-                return cast(Element, child)
+            if not isinstance(child, str):
+                return child
         return None
 
     # Changing
@@ -156,7 +153,7 @@ class Element:
         """A deep copy that may be changed."""
         twin = Element(self.namespace, self.name, self.attributes)
         twin.children = [
-            child if type(child) is str else cast(Element, child).copy() for child in self.children
+            child if isinstance(child, str) else child.copy() for child in self.children
         ]
         return twin
 

@@ -79,7 +79,7 @@ def xml_error(error: ExpatError, data: bytes) -> XMLError:
 class TreeBuilder:
     """Builds a frozen element from a parser's events."""
 
-    __slots__ = ("_open", "_texts", "count", "root")
+    __slots__ = ("_counts", "_open", "root")
 
     def __init__(self, parser: XMLParserType) -> None:
         parser.buffer_text = True
@@ -88,6 +88,7 @@ class TreeBuilder:
         parser.EndElementHandler = self.end
         parser.CharacterDataHandler = self.data
         self._open: list[Element] = []
+        self._counts: list[int] = []  # of the child elements that each open one has so far
         self.root: Element | None = None
 
     def start(self, qualified: str, attributes: dict[str, str]) -> None:
@@ -100,30 +101,46 @@ class TreeBuilder:
         element.children = []
         element._written = None
         if self._open:
-            siblings = self._open[-1].children
-            if len(siblings) >= MAX_CHILDREN:
+            counts = self._counts
+            counts[-1] += 1
+            if counts[-1] > MAX_CHILDREN:
                 raise XMLError("policy-violation", "Too many children in one element")
-            siblings.append(element)
+            self._open[-1].children.append(element)
         else:
             self.root = element
         if len(self._open) >= MAX_DEPTH:
             raise XMLError("policy-violation", "Elements are nested too deep")
         self._open.append(element)
+        self._counts.append(0)
 
     def end(self, _qualified: str) -> None:
+        self._counts.pop()
         element = self._open.pop()
         element.children = tuple(element.children)  # type: ignore[assignment]
 
     def data(self, text: str) -> None:
-        self._open[-1].children.append(text)
+        siblings = self._open[-1].children
+        # expat's buffer is smaller than a long text may be.
+        if siblings and type(siblings[-1]) is str:
+            siblings[-1] += text
+        else:
+            siblings.append(text)
 
 
 def check_size(qualified: str, attributes: dict[str, str]) -> None:
     """Raise where an element has more attributes, or longer names, than we keep."""
     if len(attributes) > MAX_ATTRIBUTES:
         raise XMLError("policy-violation", "Too many attributes in one element")
-    if len(qualified) > MAX_NAME_BYTES or any(len(name) > MAX_NAME_BYTES for name in attributes):
+    check_names(qualified, attributes)
+
+
+def check_names(qualified: str, attributes: dict[str, str]) -> None:
+    """Raise where an element or an attribute has a longer name than we keep."""
+    if len(qualified) > MAX_NAME_BYTES:
         raise XMLError("policy-violation", "A name is too long")
+    for name in attributes:
+        if len(name) > MAX_NAME_BYTES:
+            raise XMLError("policy-violation", "A name is too long")
 
 
 def parse(data: bytes, context: bytes = b"") -> Element:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from stonechat.namespaces import NS_STREAM, NS_XML
 
@@ -25,6 +25,10 @@ _REFERENCES = {
     "\n": "&#10;",
     "\t": "&#9;",
 }
+
+# Bound by every stream header (RFC 6120, 4.8.5), or everywhere; XML allows
+# `xml` no other way to be written (Namespaces in XML 1.0, 3).
+_PREFIXES = {NS_STREAM: "stream", NS_XML: "xml"}
 
 
 def _reference(match: re.Match[str]) -> str:
@@ -49,7 +53,7 @@ def serialize(element: Element, default_namespace: str = "") -> bytes:
     """The element as UTF-8, to stand where `default_namespace` is in force.
 
     Elements of the streams namespace get the prefix `stream`, which every
-    stream header declares (RFC 6120, 4.8.5).
+    stream header declares.
     """
     parts: list[str] = []
     _write(element, default_namespace, parts.append)
@@ -59,27 +63,26 @@ def serialize(element: Element, default_namespace: str = "") -> bytes:
 def open_tag(element: Element, default_namespace: str, write: _Write) -> str:
     """Write `<name attributes` without its end; returns the name as written."""
     namespace = element.namespace
-    if namespace == NS_STREAM:
-        tag = f"stream:{element.name}"
+    tag = element.name
+    if namespace == default_namespace:
+        write(f"<{tag}")
+    elif namespace in _PREFIXES:
+        tag = f"{_PREFIXES[namespace]}:{tag}"
         write(f"<{tag}")
     else:
-        tag = element.name
-        if namespace == default_namespace:
-            write(f"<{tag}")
-        else:
-            write(f"<{tag} xmlns='{escape_attribute(namespace)}'")
+        write(f"<{tag} xmlns='{escape_attribute(namespace)}'")
+    prefixes: dict[str, str] = {}
     for name, value in element.attributes.items():
         if " " in name:
             uri, _, local = name.rpartition(" ")
             if uri == NS_XML:
-                write(f" xml:{local}='{escape_attribute(value)}'")
+                prefix = "xml"
+            elif uri in prefixes:
+                prefix = prefixes[uri]
             else:
-                # One prefix for each attribute: two of them never meet in a name.
-                prefix = f"a{local}"
-                write(
-                    f" xmlns:{prefix}='{escape_attribute(uri)}'"
-                    f" {prefix}:{local}='{escape_attribute(value)}'"
-                )
+                prefix = prefixes[uri] = f"a{len(prefixes)}"
+                write(f" xmlns:{prefix}='{escape_attribute(uri)}'")
+            write(f" {prefix}:{local}='{escape_attribute(value)}'")
         else:
             write(f" {name}='{escape_attribute(value)}'")
     return tag
@@ -87,7 +90,11 @@ def open_tag(element: Element, default_namespace: str, write: _Write) -> str:
 
 def _write(element: Element, default_namespace: str, write: _Write) -> None:
     written = element._written
-    if written is not None and element.namespace not in ("", default_namespace):
+    if (
+        written is not None
+        and element.namespace not in ("", default_namespace)
+        and element.namespace not in _PREFIXES
+    ):
         # It declares its own namespace, so it looks the same wherever it stands.
         if not written:
             parts: list[str] = []
@@ -104,13 +111,13 @@ def _write_anew(element: Element, default_namespace: str, write: _Write) -> None
         write("/>")
         return
     write(">")
-    # The prefix leaves the default namespace alone.
-    inner = default_namespace if element.namespace == NS_STREAM else element.namespace
+    # A prefix leaves the default namespace alone.
+    inner = default_namespace if element.namespace in _PREFIXES else element.namespace
     for child in element.children:
-        if type(child) is str:
+        if isinstance(child, str):
             write(escape_text(child))
         else:
-            _write(cast("Element", child), inner, write)
+            _write(child, inner, write)
     write(f"</{tag}>")
 
 

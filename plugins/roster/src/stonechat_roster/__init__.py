@@ -178,7 +178,7 @@ class Plugin:
         " --groups Friends,Lovers --subscription both",
     )
     def add_item(
-        self, account: JID, contact: str, name: str = "", groups: str = "", subscription: str = ""
+        self, account: JID, contact: JID, name: str = "", groups: str = "", subscription: str = ""
     ) -> dict[str, Any]:
         """Writes the roster of this account only: for two accounts to see each other, add
         each to the other's with `both`. The contact is not asked. Groups are separated by
@@ -186,14 +186,14 @@ class Plugin:
         """
         if subscription and subscription not in SUBSCRIPTIONS:
             raise CommandError(f"subscription: {subscription!r} is not one of {SUBSCRIPTIONS}")
-        localpart, jid = self._localpart(account), _contact(contact)
-        if jid == account.bare:
+        localpart = self._localpart(account)
+        if contact.bare == account.bare:
             raise CommandError("contact: nobody is in their own roster")
         names = dict.fromkeys(filter(None, map(str.strip, groups.split(","))))
         item = self._try(
             self.service.set,
             localpart,
-            jid,
+            contact.bare,
             name=name,
             groups=tuple(names),
             subscription=subscription or None,
@@ -205,9 +205,9 @@ class Plugin:
         "Remove a contact from an account's roster.",
         example="roster-remove juliet@capulet.example romeo@montague.example",
     )
-    def remove_item(self, account: JID, contact: str) -> None:
+    def remove_item(self, account: JID, contact: JID) -> None:
         """Subscriptions in both directions end, and the contact is told."""
-        self._try(self.service.remove, self._localpart(account), _contact(contact))
+        self._try(self.service.remove, self._localpart(account), contact)
 
     def _localpart(self, account: JID) -> str:
         if account.domain != self.host.name or not self.host.accounts.exists(account.localpart):
@@ -226,13 +226,6 @@ def _feature(name: str, namespace: str) -> Callable[[UnboundStream], Element | N
         return Element(namespace, name) if stream.is_authenticated else None
 
     return make
-
-
-def _contact(text: str) -> JID:
-    try:
-        return JID.parse(text).bare
-    except ValueError as error:
-        raise CommandError(f"contact: {error}") from None
 
 
 def _describe(item: Item) -> dict[str, Any]:

@@ -86,11 +86,11 @@ class Broadcast:
             session.send(presence.copy_for(session.jid))
         self._host.route(presence.copy_for(account))
         self._route_all(presence.copy_for(contact) for contact in roster.watchers)
-        marks = marks_of(session)
-        self._tell_directed(
-            presence, [jid for jid in marks.directed or () if not roster.grants(jid.bare)]
-        )
-        marks.directed = None
+        marks: Marks | None = session.data.get(NAME)
+        if marks is not None and marks.directed:
+            others = [jid for jid in marks.directed if not roster.grants(jid.bare)]
+            marks.directed = None
+            self._route_all(presence.copy_for(jid) for jid in others)
 
     def closed(self, session: Session) -> None:
         """A session is over: those whom it addressed while it was not available hear of it."""
@@ -98,11 +98,7 @@ class Broadcast:
         if marks is not None and marks.directed:
             gone = Presence(type="unavailable", from_=session.jid)
             with self._turns.hold(session.jid.text):
-                self._tell_directed(gone, marks.directed)
-                marks.directed = None
-
-    def _tell_directed(self, presence: Presence, addressees: Iterable[JID]) -> None:
-        self._route_all(presence.copy_for(jid) for jid in addressees)
+                self._route_all(gone.copy_for(jid) for jid in marks.directed)
 
     # Directed presence
 
