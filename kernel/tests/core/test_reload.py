@@ -120,9 +120,9 @@ class Client:
 
     def __init__(self, port: int, account: str) -> None:
         self.socket = socket.create_connection(("127.0.0.1", port), DEADLINE)
-        localpart, _, domain = account.partition("@")
+        localpart, _, self.domain = account.partition("@")
         header = (
-            f"<stream:stream to='{domain}' version='1.0' xmlns='jabber:client'"
+            f"<stream:stream to='{self.domain}' version='1.0' xmlns='jabber:client'"
             " xmlns:stream='http://etherx.jabber.org/streams'>"
         )
         self.exchange(header, "</stream:features>")
@@ -150,7 +150,9 @@ class Client:
 
     def herald(self) -> str:
         """The herald's word, or the condition of the error."""
-        answer = self.exchange(f"<iq type='get' id='h'><word xmlns='{HERALD}'/></iq>", "</iq>")
+        answer = self.exchange(
+            f"<iq type='get' id='h' to='{self.domain}'><word xmlns='{HERALD}'/></iq>", "</iq>"
+        )
         found = re.search(r">([^<]+)</word>|<error[^>]*><([a-z-]+)", answer)
         return found[1] or found[2]
 
@@ -335,8 +337,12 @@ def test_who_logged_in_before_the_host_went_cannot_bind_after_it(node):
 
 
 def test_the_first_host_of_the_file_is_the_first_one_at_work(node):
-    node.change(("  montague.example: {}\n", ""), ("hosts:\n", "hosts:\n  montague.example: {}\n"))
-    assert list(node.server.hosts) == ["montague.example", "capulet.example"]
+    node.change(("hosts:\n", "hosts:\n  verona.example: {}\n"))
+    assert list(node.server.hosts) == [
+        "verona.example",
+        "capulet.example",
+        "montague.example",
+    ]
 
 
 def test_access_language_and_accounts_of_a_host_change(node):
@@ -345,8 +351,11 @@ def test_access_language_and_accounts_of_a_host_change(node):
     node.change(
         (
             "capulet.example: {}",
-            "capulet.example: {language: it, access: {admin: {any: true}},"
-            " auth_options: {internal: {iterations: 5000}}}",
+            """capulet.example: {
+                language: it,
+                access: {admin: {any: true}},
+                auth_options: {internal: {iterations: 5000}}
+            }""",
         )
     )
     host = node.host()
@@ -411,7 +420,6 @@ def test_a_listener_may_take_the_place_of_one_at_another_address(node):
     name, line = with_listener(port)
     wide = line.replace(f"port: {port}, address: 127.0.0.1", f'port: {port}, address: "0.0.0.0"')
     node.change((name, wide))
-    assert [p.options.address for p in node.server.ports] == ["127.0.0.1", "0.0.0.0"]
     assert is_listened_on(port, "127.0.0.2")
 
 
@@ -564,7 +572,7 @@ def test_a_log_file_that_was_moved_away_is_opened_anew(own_log, node, tmp_path):
 
 
 def test_a_log_file_that_cannot_be_opened_undoes_the_reload(own_log, node, tmp_path):
-    with pytest.raises(ConfigError, match="log.file"):
+    with pytest.raises(ConfigError, match=r"log\.file"):
         node.change(
             ("herald: {}", "herald: {word: Oyez}"), also=f"log: {{file: {tmp_path}/no/log}}\n"
         )

@@ -3,7 +3,7 @@
 import pytest
 
 from stonechat import hookimpl
-from stonechat.errors import StanzaError
+from stonechat.errors import StanzaError, StorageError
 from stonechat.jid import JID
 from stonechat.stanza import Element
 
@@ -90,6 +90,24 @@ def test_activity_is_still_known_after_a_restart(server, host):
     server.clock.advance(0.5)
     romeo = host.connect("romeo@capulet.example/orchard")
     assert romeo.get(LAST, to=JULIET).payload.get("seconds") == "60"
+
+
+def test_a_clock_that_was_set_back_makes_nobody_leave_in_the_future(server, host):
+    host.connect(f"{JULIET}/balcony").disconnect()
+    server.clock.jump(-3600)
+    server.restart()
+    romeo = host.connect("romeo@capulet.example/orchard")
+    assert romeo.get(LAST, to=JULIET).payload.get("seconds") == "0"
+
+
+def test_a_store_that_is_away_is_the_servers_fault(server, host, romeo, monkeypatch):
+    def read(work):
+        raise StorageError("away")
+
+    monkeypatch.setattr(server.kernel.store, "read", read)
+    with pytest.raises(StanzaError) as refused:
+        romeo.get(LAST, to=JULIET)
+    assert (refused.value.condition, refused.value.type) == ("internal-server-error", "wait")
 
 
 def test_of_who_never_was_here_nothing_is_known(romeo):

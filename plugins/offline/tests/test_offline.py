@@ -290,6 +290,35 @@ def test_messages_that_could_not_be_read_come_a_little_later(server, host, romeo
     assert bodies(juliet.received()) == ["Patience"]
 
 
+def test_however_often_reading_fails_it_is_tried_again_once(server, host, monkeypatch):
+    attempts = []
+
+    def first(localpart):
+        attempts.append(localpart)
+        raise StorageError("away")
+
+    server.expect_errors()
+    monkeypatch.setattr(host.plugin("offline").spool, "first", first)
+    juliet = arrive(host)
+    juliet.available(-1)
+    juliet.available(0)
+    assert len(attempts) == 2
+    server.clock.advance(31)
+    assert len(attempts) == 3
+
+
+def test_a_change_of_presence_reads_nothing(host, monkeypatch):
+    juliet = arrive(host)
+
+    def first(localpart):
+        raise AssertionError("there is nothing new to deliver")
+
+    monkeypatch.setattr(host.plugin("offline").spool, "first", first)
+    juliet.available(0, "away")
+    juliet.available(5)
+    juliet.unavailable()
+
+
 def test_a_damaged_message_does_not_hold_up_the_others(server, host, romeo):
     romeo.message(JULIET, "Hath death sucked")
     romeo.message(JULIET, "the honey")

@@ -148,5 +148,5 @@ def test_a_large_spool_is_read_in_pages(host, romeo):
     assert len(spool.first("juliet")) == PAGE_MESSAGES
     spool.clear("juliet")
     for _ in range(3):
-        spool.put("juliet", b"x" * (PAGE_BYTES - 1), 0, (1000, 10_000_000))
+        spool.put("juliet", b"x" * (PAGE_BYTES + 1), 0, (1000, 10_000_000))
     assert len(spool.first("juliet")) == 1

@@ -153,3 +153,23 @@ def test_so_many_wait_at_once_and_no_more(server, probing, monkeypatch):
     (last,) = [client for client, stanzas in asked if not stanzas]
     server.clock.advance(15)
     assert [iq.payload for iq in last.received()] == [PING]
+
+
+def test_a_look_at_many_sessions_lets_others_have_their_turn(probing, monkeypatch):
+    monkeypatch.setattr("stonechat_ping._LOOKS_IN_A_ROW", 2)
+    plugin = probing.plugin("ping")
+    turns = []
+
+    class Silent:
+        """A session that notes each look at it."""
+
+        @property
+        def idle_seconds(self):
+            turns.append("a look")
+            return 0.0
+
+    monkeypatch.setattr(plugin.host, "all_sessions", lambda: [Silent() for _ in range(4)])
+    other = gevent.spawn(turns.append, "another's turn")
+    plugin.sweep()
+    other.join(5)
+    assert turns == ["a look", "a look", "another's turn", "a look", "a look"]

@@ -1,6 +1,7 @@
 """Presence: broadcast, probes, directed presence, and its end (RFC 6121, section 4)."""
 
 import gevent
+from gevent.event import Event
 
 from stonechat import hookimpl
 from stonechat.jid import JID
@@ -315,6 +316,16 @@ def test_a_watcher_hears_of_the_end_once(juliet, romeo, talk):
     assert talk.presences(romeo) == [("unavailable", BALCONY)]
 
 
+def test_an_accounts_own_sessions_hear_of_the_end_once(capulet, juliet, talk):
+    chamber = capulet.connect(f"{JULIET}/chamber")
+    chamber.available()
+    juliet.available()
+    directed(juliet, f"{JULIET}/chamber")
+    chamber.received()
+    juliet.drop()
+    assert talk.presences(chamber) == [("unavailable", BALCONY)]
+
+
 def test_directed_unavailable_presence_leaves_the_broadcast_as_it_was(juliet, romeo, talk):
     talk.befriend(juliet, romeo)
     romeo.available()
@@ -399,14 +410,27 @@ def test_a_large_fan_out_lets_others_run(capulet, juliet, talk):
         other.kill()
 
 
+class Gate:
+    """A plugin that holds up what comes for guest0, when it comes from an available Juliet."""
+
+    def __init__(self):
+        self.opened = Event()
+
+    @hookimpl
+    def stonechat_presence_to_user(self, presence):
+        if presence.to.localpart == "guest0" and not presence.type:
+            self.opened.wait()
+
+
 def test_a_session_lost_in_the_middle_of_its_broadcast_is_seen_to_go(capulet, juliet, talk):
     """Whoever heard that it came hears after that that it went."""
-    jids = make_watchers(capulet, 200)
-    first = capulet.connect(f"{jids[0]}/hall")
-    last = capulet.connect(f"{jids[-1]}/hall")
-    for client in (first, last):
+    guest, other = make_watchers(capulet, 2)
+    clients = [capulet.connect(f"{jid}/hall") for jid in (guest, other)]
+    for client in clients:
         client.available()
         client.received()
+    gate = Gate()
+    capulet.kernel.hooks.add("gate", gate)
     session = capulet.kernel.session(JID.parse(BALCONY))
     broadcast = capulet.plugin("roster").broadcast
     here = Presence(from_=session.jid)
@@ -414,8 +438,10 @@ def test_a_session_lost_in_the_middle_of_its_broadcast_is_seen_to_go(capulet, ju
     coming = gevent.spawn(broadcast.changed, session, here, None)
     gevent.sleep(0)
     going = gevent.spawn(broadcast.changed, session, gone, here)
+    capulet.server.settle()
+    gate.opened.set()
     gevent.joinall([coming, going], raise_error=True)
-    for client in (first, last):
+    for client in clients:
         assert talk.presences(client) == [("", BALCONY), ("unavailable", BALCONY)]
 
 

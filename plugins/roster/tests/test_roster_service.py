@@ -88,7 +88,7 @@ def test_the_service_keeps_what_it_is_not_told(service, juliet, romeo, talk):
     talk.say(juliet, "subscribe", ROMEO)
     talk.say(juliet, "subscribed", NURSE)
     service.set("juliet", ROMEO, name="Romeo", subscription="from")
-    service.set("juliet", NURSE, name="Nurse")
+    service.set("juliet", NURSE, subscription="to")
     items = talk.items(juliet)
     assert (items[ROMEO.text]["subscription"], items[ROMEO.text]["ask"]) == ("from", "subscribe")
     assert items[NURSE.text]["approved"] == "true"

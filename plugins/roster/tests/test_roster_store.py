@@ -4,12 +4,13 @@ import sys
 
 import gevent
 import pytest
+from gevent.event import Event
 from sqlalchemy import insert
 
 from stonechat.errors import StanzaError, StorageError
 from stonechat.jid import JID
 from stonechat.stanza import Presence
-from stonechat.storage import StorageFull
+from stonechat.storage import StorageFull, StorageUncertain
 from stonechat_roster.items import BLANK
 from stonechat_roster.locks import Locks
 from stonechat_roster.marks import Marks
@@ -79,6 +80,27 @@ def test_a_roster_that_is_read_while_it_changes_is_not_old_afterwards(store, ser
         assert len(service.contacts("juliet")) == number + 1
 
 
+def test_a_load_that_a_change_would_overtake_is_waited_for(capulet, store, service, monkeypatch):
+    storage = capulet.kernel.storage
+    read, gate = storage.read, Event()
+
+    def slow_read(work, **options):
+        found = read(work, **options)
+        monkeypatch.undo()
+        gate.wait()
+        return found
+
+    store.forget("juliet")
+    monkeypatch.setattr(storage, "read", slow_read)
+    reading = gevent.spawn(service.contacts, "juliet")
+    capulet.server.settle()
+    changing = gevent.spawn(service.set, "juliet", contact(1))
+    capulet.server.settle()
+    gate.set()
+    gevent.joinall([reading, changing], raise_error=True)
+    assert [item.jid for item in service.contacts("juliet")] == [contact(1)]
+
+
 def test_two_sessions_may_change_the_roster_at_once(capulet, juliet, talk):
     chamber = capulet.connect("juliet@capulet.example/chamber")
     garden = capulet.connect("juliet@capulet.example/garden")
@@ -137,6 +159,20 @@ def test_what_cannot_be_written_is_refused_for_now(
     monkeypatch.undo()
     assert talk.items(juliet) == {}
     talk.set(juliet, ROMEO)
+    assert list(talk.items(juliet)) == [ROMEO]
+
+
+def test_what_may_have_been_written_is_looked_up(capulet, juliet, talk, monkeypatch):
+    write = capulet.kernel.storage.write
+
+    def write_late(work, **options):
+        write(work, **options)
+        raise StorageUncertain("too late")
+
+    monkeypatch.setattr(capulet.kernel.storage, "write", write_late)
+    with pytest.raises(StanzaError):
+        talk.set(juliet, ROMEO)
+    monkeypatch.undo()
     assert list(talk.items(juliet)) == [ROMEO]
 
 

@@ -2,9 +2,11 @@
 
 import pytest
 
+from stonechat import hookimpl
 from stonechat.auth import AuthUnavailable
 from stonechat.errors import StanzaError
 from stonechat.jid import JID
+from stonechat.plugin import HANDLED
 from stonechat.stanza import Element, Presence
 
 ROMEO = "romeo@capulet.example"
@@ -185,6 +187,33 @@ def test_asking_needs_room_in_the_roster(server, talk):
     assert refused.has("jabber:client", "error")
     assert romeo.received() == []
     assert list(talk.items(juliet)) == ["nurse@capulet.example"]
+
+
+class Guard:
+    """A plugin against unwanted requests; it starts before the roster."""
+
+    def __init__(self, host, options):
+        pass
+
+    @hookimpl
+    def stonechat_presence_from_user(self, session, presence):
+        if presence.to.localpart == "tybalt":
+            raise StanzaError("policy-violation")
+
+    @hookimpl
+    def stonechat_presence_to_user(self, presence):
+        return HANDLED if presence.to.localpart == "nurse" else None
+
+
+def test_what_another_plugin_refuses_changes_no_roster(server, talk):
+    capulet = server.host("capulet.example", plugin_classes={"guard": Guard}, roster={})
+    juliet = capulet.connect("juliet@capulet.example/balcony")
+    nurse = capulet.connect("nurse@capulet.example/kitchen")
+    talk.say(juliet, "subscribe", "tybalt@capulet.example")
+    assert juliet.receive_presence().type == "error"
+    talk.say(juliet, "subscribe", nurse.bare)
+    assert list(talk.items(juliet)) == ["nurse@capulet.example"]
+    assert capulet.kernel.service("roster").requests("nurse") == frozenset()
 
 
 # Approving (3.1.5, 3.1.6)

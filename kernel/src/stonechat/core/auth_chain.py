@@ -39,14 +39,16 @@ class WrongPassword(AuthUnavailable):
 class Backend:
     """A backend and its name, asked for no more than it can do."""
 
-    __slots__ = ("instance", "name")
+    __slots__ = ("capabilities", "instance", "name")
 
     def __init__(self, name: str, instance: AuthBackend) -> None:
         self.name = name
         self.instance = instance
+        # They follow from the class and its options, which do not change.
+        self.capabilities = instance.capabilities
 
     def can(self, deed: str) -> bool:
-        return deed in self.instance.capabilities
+        return deed in self.capabilities
 
     def hashes(self) -> tuple[str, ...]:
         """What SCRAM can be done with, the strongest first."""
@@ -195,7 +197,7 @@ class BackendChain:
         except AuthUnavailable:
             # The stream gets its features all the same; a login will say what is wrong.
             hashes = ()
-        able = backend.instance.capabilities
+        able = backend.capabilities
         if not hashes:
             return able - {"scram_credentials", "scram_hashes"}, ()
         # Its credentials tell whether a password is right.

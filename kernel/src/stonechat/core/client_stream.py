@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from functools import lru_cache
 from typing import TYPE_CHECKING, Protocol
 
 from stonechat.core.client_session import ClientSession
@@ -73,12 +74,15 @@ class ClientStream:
         self._admission = admission
         self._host: VirtualHost | None = None
         self._protocol = C2SStream(port.limits.stanza_bytes_before_auth, port.limits.stanza_bytes)
+        self._offered: tuple[str, ...] = ()
         self._sasl: SaslExchange | None = None
         self._account: JID | None = None
         self._removals = 0  # of accounts, until the login
         self._header_sent = False
         self._deadline: Timer = port.timers.add(port.options.negotiation_timeout, self._too_late)
-        self._step: Timer = port.timers.add(port.limits.handshake_timeout, self._too_late)
+        # When the step at hand must be over; 0 while we work at it ourselves.
+        self._step_due = port.timers.now + port.limits.handshake_timeout
+        self._step_timer: Timer = port.timers.add(port.limits.handshake_timeout, self._step_over)
         self.lang = ""
 
     # For plugins
@@ -98,7 +102,7 @@ class ClientStream:
     # The connection's handler
 
     def bytes_received(self, data: bytes) -> None:
-        self._step.cancel()
+        self._step_due = 0.0
         try:
             rest = self._protocol.receive(data, self._handle)
         except (XMLError, StreamError) as error:
@@ -109,9 +113,8 @@ class ClientStream:
             if rest and isinstance(handler, ClientSession):
                 handler.handle(rest)
         elif self._protocol.state is not State.CLOSED and not self._connection.is_closed:
-            self._step = self._port.timers.add(
-                self._port.limits.handshake_timeout, self._too_late
-            )
+            # One timer that looks again, rather than another for each step.
+            self._step_due = self._port.timers.now + self._port.limits.handshake_timeout
 
     def tls_established(self) -> None:
         self._protocol.encrypted()
@@ -129,9 +132,19 @@ class ClientStream:
 
     def _release(self) -> None:
         self._deadline.cancel()
-        self._step.cancel()
+        self._step_timer.cancel()
         if self._admission is not None:
             self._admission.close()
+
+    def _step_over(self) -> None:
+        left = self._step_due - self._port.timers.now
+        if self._step_due and left <= 0:
+            self._too_late()
+        else:
+            # While a step is being worked at, by a backend say, there is no hurry.
+            self._step_timer = self._port.timers.add(
+                left if self._step_due else self._port.limits.handshake_timeout, self._step_over
+            )
 
     def _too_late(self) -> None:
         self._fail(StreamError("connection-timeout", "The login took too long."))
@@ -197,10 +210,7 @@ class ClientStream:
     def _features(self, host: VirtualHost) -> list[Element]:
         features: list[Element] = []
         if self._account is not None:
-            features.append(Element(NS_BIND, "bind"))
-            session = Element(NS_SESSION, "session")
-            session.add("optional")
-            features.append(session)
+            features += (_BIND, _SESSION)
         else:
             must_encrypt = self._must_encrypt
             if self._can_start_tls:
@@ -211,11 +221,9 @@ class ClientStream:
                 features.append(starttls)
             if must_encrypt:
                 return features
-            mechanisms = Element(NS_SASL, "mechanisms")
-            for name in self._mechanisms(host):
-                mechanisms.add("mechanism", name)
-            if mechanisms.children:
-                features.append(mechanisms)
+            self._offered = self._mechanisms(host)
+            if self._offered:
+                features.append(_mechanisms_feature(self._offered))
         for plugin, make in host.feature_makers:
             try:
                 feature = make(self)
@@ -283,7 +291,7 @@ class ClientStream:
             self._send_sasl_failure(SaslFailure("encryption-required", "Use STARTTLS first."))
             return
         if self._sasl is None:
-            offered = self._mechanisms(host)
+            offered = self._offered
             lookup = host.accounts.lookup(self.address, self._certificate_accounts())
             self._sasl = SaslExchange(
                 offered,
@@ -390,7 +398,7 @@ class ClientStream:
         self._protocol.bound()
         self._connection.handler = session
         self._deadline.cancel()
-        self._step.cancel()
+        self._step_timer.cancel()
         bound = Element(NS_BIND, "bind")
         bound.add("jid", jid.text)
         session.send(request.iq.result(bound))
@@ -445,3 +453,16 @@ class ClientStream:
         self._protocol.close()
         self._send(wire.stream_error(error))
         self._connection.close()
+
+
+_BIND = Element(NS_BIND, "bind").freeze()
+# Clients of RFC 3921 ask for a session after binding; nobody has to.
+_SESSION = Element(NS_SESSION, "session", None, Element(NS_SESSION, "optional")).freeze()
+
+
+@lru_cache(maxsize=32)
+def _mechanisms_feature(names: tuple[str, ...]) -> Element:
+    feature = Element(NS_SASL, "mechanisms")
+    for name in names:
+        feature.add("mechanism", name)
+    return feature.freeze()

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import _socket
 import socket
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
-
-import gevent
 
 from stonechat.net.poller import READ, WRITE, Poller
 from stonechat.net.tls_socket import DONE, WANT_READ, WANT_WRITE, TlsError, TlsSocket
@@ -19,12 +18,28 @@ if TYPE_CHECKING:
 READ_SIZE = 64 * 1024
 TLS_READ_SIZE = 16 * 1024
 
-# How long a closed connection may take to fetch our last octets.
+# What a step of the handshake counts for against a turn: it takes up to a millisecond.
+HANDSHAKE_OCTETS = 32 * 1024
+
+# How long the peer of a connection that we close may take to fetch what is
+# queued, and then how long to close its own side.
+FLUSH_SECONDS = 30.0
 LINGER_SECONDS = 2.0
+
+PEEK_SECONDS = 0.1
+
+# So many times the bound on unsent octets may wait; then the connection is dropped.
+UNSENT_FACTOR = 2
+
+# EPOLLERR and EPOLLHUP: both ways are cut. Always reported, asked for or not.
+_GONE = 8 | 16
 
 
 class Handler(Protocol):
-    """What a connection brings its octets to. All but `output_stuck` may block."""
+    """What a connection brings its octets to.
+
+    `bytes_received`, `tls_established` and `connection_lost` may block.
+    """
 
     def bytes_received(self, data: bytes) -> None:
         """The next octets from the peer."""
@@ -36,7 +51,7 @@ class Handler(Protocol):
         """The connection has ended; called once, last of all."""
 
     def output_stuck(self) -> None:
-        """More octets wait to be sent than the bound allows."""
+        """More octets wait to be sent than the bound allows; the peer is not read meanwhile."""
 
     def output_flowing(self) -> None:
         """After `output_stuck`: everything is sent."""
@@ -45,7 +60,7 @@ class Handler(Protocol):
 class Connection:
     """A socket in the poll. `polled`, `reported` and `busy` belong to the poller.
 
-    `read_at` is when the peer last sent something (the poller's clock).
+    `read_at` is when the peer last sent something (the monotonic clock).
     """
 
     __slots__ = (
@@ -58,6 +73,7 @@ class Connection:
         "_paused",
         "_peek",
         "_poller",
+        "_read_blocked",
         "_socket",
         "_stuck",
         "_timers",
@@ -89,7 +105,8 @@ class Connection:
         self._handler: Handler | None = None
         self._out: list[Any] = []  # bytes, or the memoryview of a rest
         self._dirty = False
-        self._write_blocked = False
+        self._write_blocked = False  # until the socket takes octets again
+        self._read_blocked = False  # to read makes no sense until then
         self._ending = False
         self._stuck = False
         self._paused: Timer | None = None
@@ -101,7 +118,7 @@ class Connection:
         self.reported = False
         self.busy = False
         self.is_closed = False
-        self.read_at = poller.now
+        self.read_at = time.monotonic()
         self.shaper: Shaper | None = None
         self.tls: TlsSocket | None = None
         self.unsent = 0
@@ -125,7 +142,7 @@ class Connection:
     @property
     def idle_seconds(self) -> float:
         """Seconds since the peer last sent something."""
-        return self._poller.now - self.read_at
+        return time.monotonic() - self.read_at
 
     @property
     def handler(self) -> Handler | None:
@@ -140,10 +157,10 @@ class Connection:
         """Whether nothing more can be sent."""
         return self._ending or self.is_closed
 
-    # Reading
+    # For the poller
 
     def handle(self, events: int) -> None:
-        """The poll says that the socket is ready."""
+        """The socket is ready. Blocks where the handler does."""
         if self._peek is not None:
             self._look(*self._peek)
             return
@@ -151,21 +168,50 @@ class Connection:
         if tls is not None and not tls.is_established:
             self._handshake(tls)
             return
-        if events & WRITE:
-            self._write_blocked = False
-            self.flush()
+        # To a peer that is gone there is nothing to write. What it sent before
+        # is read, and then the end.
+        if events & WRITE and not events & _GONE:
+            self.write_ready()
             if self.is_closed:
                 return
         if events & ~WRITE:
             self._read(tls)
 
+    def write_ready(self) -> None:
+        """The socket takes octets again. Does not block."""
+        self._write_blocked = self._read_blocked = False
+        if self._ending and not self._out:
+            self._send_end()
+        else:
+            self.flush()
+        self.resume()
+
+    def resume(self) -> None:
+        """Poll for what is wanted now."""
+        if self.is_closed:
+            return
+        events = WRITE if self._write_blocked else 0
+        # While a runner is at work the rest has to wait. A sender that takes
+        # nothing from us is not read either.
+        if not (self.busy or self._stuck or self._read_blocked or self._paused is not None):
+            events |= READ
+        self._poller.register(self, events)
+
+    # Reading
+
     def _read(self, tls: TlsSocket | None) -> None:
+        poller = self._poller
         try:
             if tls is None:
                 data = self._socket.recv(READ_SIZE)
             else:
                 result = tls.recv(TLS_READ_SIZE)
-                if result is WANT_READ or result is WANT_WRITE:
+                if result is WANT_READ:
+                    return
+                if result is WANT_WRITE:
+                    # It owes the peer an answer of its own.
+                    self._write_blocked = self._read_blocked = True
+                    self.resume()
                     return
                 data = result
         except (BlockingIOError, InterruptedError):
@@ -174,21 +220,28 @@ class Connection:
             self._destroy(str(error))
             return
         if not data:
-            self._destroy("closed by the peer")
+            self._end_read()
             return
+        poller.spend(len(data))
         if self._ending:
             return  # we only wait for the peer to see our end
-        poller = self._poller
         self.read_at = poller.now
-        poller.spend(len(data))
         shaper = self.shaper
         if shaper is not None:
             pause = shaper.consume(len(data), poller.now)
-            if pause > 0:
-                self._paused = self._timers.add(pause, self._unpause)
-                poller.register(self, self.polled & ~READ)
+            if pause > 0 and self._paused is None:
+                self._pause(pause)
         assert self._handler is not None
         self._handler.bytes_received(data)
+
+    def _end_read(self) -> None:
+        """The peer sends no more."""
+        if self._ending and self._out and not self._read_blocked:
+            # It may still fetch what we have for it.
+            self._read_blocked = True
+            self.resume()
+        else:
+            self._destroy("closed by the peer")
 
     def _look(self, look: Callable[[bytes], int], size: int) -> None:
         try:
@@ -202,28 +255,24 @@ class Connection:
             self._destroy("closed by the peer")
             return
         taken = look(data)
+        if self.is_closed:
+            return
         if taken:
-            if not self.is_closed:
-                self._socket.recv(taken)
+            self._socket.recv(taken)
         elif len(data) >= size:
             self._destroy("too much to look at")
-        elif not self.is_closed:
+        else:
             # What was only looked at would wake us again at once.
-            self._paused = self._timers.add(0.1, self._unpause)
-            self._poller.register(self, 0)
+            self._pause(PEEK_SECONDS)
+
+    def _pause(self, seconds: float) -> None:
+        """Leave the socket unread for a while."""
+        self._paused = self._timers.add(seconds, self._unpause)
+        self.resume()
 
     def _unpause(self) -> None:
         self._paused = None
         self.resume()
-
-    def resume(self) -> None:
-        """Poll for what is wanted now, unless the poller keeps this connection for a runner."""
-        if self.is_closed or self.busy:
-            return
-        events = 0 if self._paused is not None else READ
-        if self._write_blocked:
-            events |= WRITE
-        self._poller.register(self, events)
 
     # TLS
 
@@ -233,23 +282,24 @@ class Connection:
         What was written before leaves in the clear first.
         """
         self.flush()
-        self.tls = tls
+        if self._out:
+            self._destroy("the peer does not read")
+        if not self.is_closed:
+            self.tls = tls
 
     def _handshake(self, tls: TlsSocket) -> None:
+        self._poller.spend(HANDSHAKE_OCTETS)
         try:
             outcome = tls.handshake()
         except TlsError as error:
             self._destroy(f"TLS handshake failed: {error}")
             return
-        self._poller.spend(4096)
+        self._write_blocked = self._read_blocked = outcome is WANT_WRITE
+        self.resume()
         if outcome is DONE:
-            self._write_blocked = False
-            self.resume()
-            assert self._handler is not None
-            self._handler.tls_established()
-        else:
-            self._write_blocked = outcome is WANT_WRITE
-            self.resume()
+            self.flush()
+            if self._handler is not None:
+                self._handler.tls_established()
 
     # Writing
 
@@ -262,16 +312,24 @@ class Connection:
         if not self._dirty:
             self._dirty = True
             self._poller.wants_flush(self)
-        if self.unsent > self.unsent_limit and not self._stuck:
-            # What is queued within one turn may be fetched at its end.
-            self.flush()
-            if self.unsent > self.unsent_limit and not self.is_closed:
-                self._stuck = True
-                assert self._handler is not None
-                self._handler.output_stuck()
+        if self.unsent > self.unsent_limit:
+            self._overflow()
+
+    def _overflow(self) -> None:
+        if self._stuck:
+            if self.unsent > UNSENT_FACTOR * self.unsent_limit:
+                self._destroy("the peer does not read")
+            return
+        # What is queued within one turn may be fetched at its end.
+        self.flush()
+        if self.unsent > self.unsent_limit:
+            self._stuck = True
+            self.resume()
+            assert self._handler is not None
+            self._handler.output_stuck()
 
     def flush(self) -> None:
-        """Send what is queued, as far as the socket takes it."""
+        """Send what is queued, as far as the socket takes it. Does not block."""
         self._dirty = False
         out = self._out
         if not out or self._write_blocked or self.is_closed:
@@ -300,15 +358,13 @@ class Connection:
             self._write_blocked = True
             self.resume()
             return
-        if self.polled & WRITE:
-            self.resume()
-        if self._stuck:
-            self._stuck = False
-            if not self._ending:
-                assert self._handler is not None
-                self._handler.output_flowing()
         if self._ending:
             self._send_end()
+        elif self._stuck:
+            self._stuck = False
+            self.resume()
+            assert self._handler is not None
+            self._handler.output_flowing()
 
     def _send_tls(self, tls: TlsSocket, data: bytes | memoryview) -> int:
         view = memoryview(data)
@@ -316,7 +372,7 @@ class Connection:
         while sent < len(view):
             result = tls.send(view[sent:])
             if not isinstance(result, int):
-                # TLS 1.3 without renegotiation never waits to read before it writes.
+                # Without renegotiation it never waits to read before it writes.
                 break
             sent += result
         return sent
@@ -328,11 +384,14 @@ class Connection:
         if self._ending or self.is_closed:
             return
         self._ending = True
-        self._linger = self._timers.add(LINGER_SECONDS, self._destroy, "closed")
-        if self._out:
-            if not self._write_blocked and not self._dirty:
-                self._dirty = True
-                self._poller.wants_flush(self)
+        if self.tls is not None and not self.tls.is_established:
+            # Nothing can be said in the middle of a handshake.
+            self._destroy("closed")
+        elif self._out:
+            # Dirty, or blocked: either way it is flushed, and then comes the end.
+            self._linger = self._timers.add(
+                FLUSH_SECONDS, self._destroy, "the peer does not read"
+            )
         else:
             self._send_end()
 
@@ -340,15 +399,21 @@ class Connection:
         # The socket stays until the peer has closed its side too: closing it
         # with octets unread would reset it, and take our last ones along.
         try:
-            if self.tls is not None:
-                self.tls.shutdown()
+            if self.tls is not None and self.tls.shutdown() is WANT_WRITE:
+                self._write_blocked = True
+                self.resume()
+                return
             self._socket.shutdown(socket.SHUT_WR)
         except (OSError, TlsError) as error:
             self._destroy(str(error))
             return
-        if self._paused is not None:
-            self._paused.cancel()
-            self._paused = None
+        self.tls = None  # what else comes is not even decrypted
+        self._stuck = self._read_blocked = False
+        for timer in (self._linger, self._paused):
+            if timer is not None:
+                timer.cancel()
+        self._paused = None
+        self._linger = self._timers.add(LINGER_SECONDS, self._destroy, "closed")
         self.resume()
 
     def abort(self, reason: str) -> None:
@@ -358,25 +423,16 @@ class Connection:
     def _destroy(self, reason: str) -> None:
         if self.is_closed:
             return
-        self.is_closed = True
-        self._ending = True
-        if self.polled:
-            self._poller.register(self, 0)
+        self.is_closed = self._ending = True
+        self._poller.register(self, 0)
         for timer in (self._linger, self._paused):
             if timer is not None:
                 timer.cancel()
         self._linger = self._paused = None
         self._socket.close()
-        self.tls = None
+        self.tls = self._peek = None
         self._out.clear()
         self.unsent = 0
-        handler = self._handler
-        if handler is None:
-            return
-        self._handler = None
-        if self.busy:
-            # Its runner is still at work on what came before the end.
-            self._poller.when_back(self, handler, reason)
-        else:
-            # In a greenlet of its own: the end of a session may block.
-            gevent.spawn(handler.connection_lost, reason)
+        handler, self._handler = self._handler, None
+        if handler is not None:
+            self._poller.lost(self, handler, reason)

@@ -4,29 +4,27 @@ The hub's callback polls once and switches to an idle *runner*, a greenlet
 that works the ready connections off and comes back with `_DONE`. A handler
 that blocks switches to the hub as gevent always does, so the callback's own
 switch returns something else: that is how blocking is noticed. The callback
-then leaves that runner to its connection, which is taken out of the poll
-until the runner is through, and lends the rest of the list to another. So
-plugins may block, one sender's stanzas stay in order, and what does not block
-pays nothing for it.
+then leaves that runner to its connection, which is not read until the runner
+is through, and lends the rest of the list to another. So plugins may block,
+one sender's stanzas stay in order, and what does not block pays nothing for it.
 """
 
 from __future__ import annotations
 
 import select
+import sys
 import time
 from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from gevent import monkey
-from greenlet import greenlet
+import gevent
+from greenlet import GreenletExit, greenlet
 
 if TYPE_CHECKING:
     from stonechat.net.connection import Connection, Handler
 
-# A patched process has no epoll any more, but gevent keeps the true one.
-_epoll: Any = monkey.saved.get("select", {}).get("epoll") or getattr(select, "epoll", None)
-HAS_EPOLL = _epoll is not None
+HAS_EPOLL = hasattr(select, "epoll")
 
 READ = 1
 WRITE = 4
@@ -51,7 +49,7 @@ class Poller:
     """Polls connections and calls their `handle(events)`; flushes what they wrote.
 
     `on_error(connection, error)` is told of an exception that a handler let
-    out; the connection is aborted.
+    out; the connection is aborted. It must not block.
     """
 
     def __init__(self, hub: Any, on_error: Callable[[Connection, BaseException], None]) -> None:
@@ -64,6 +62,7 @@ class Poller:
         self._ended: dict[Connection, tuple[Handler, str]] = {}
         self._current: Connection | None = None
         self._in_turn = False
+        self._is_closed = False
         self._flush_scheduled = False
         self._budget = 0
         self.now = time.monotonic()
@@ -77,10 +76,9 @@ class Poller:
     def register(self, connection: Connection, events: int) -> None:
         """Poll a connection for READ, WRITE or both; 0 stops polling it altogether."""
         before = connection.polled
-        if before == events:
-            return
-        connection.polled = events
-        self._source.change(connection, before, events)
+        if before != events and not self._is_closed:
+            self._source.change(connection, before, events)
+            connection.polled = events
 
     def wants_flush(self, connection: Connection) -> None:
         """A connection has output: it is flushed at the end of this turn, or soon."""
@@ -93,73 +91,79 @@ class Poller:
         """Count octets read or written against this turn."""
         self._budget -= octets
 
-    def when_back(self, connection: Connection, handler: Handler, reason: str) -> None:
-        """A busy connection was lost: tell its handler when its runner is through with it."""
-        self._ended[connection] = (handler, reason)
+    def lost(self, connection: Connection, handler: Handler, reason: str) -> None:
+        """A connection has ended: tell its handler, once no runner is at work on it."""
+        # In a greenlet of its own: the end of a session may block.
+        gevent.spawn(self._tell_lost, connection, handler, reason)
 
     def close(self) -> None:
-        """Stop polling."""
+        """Stop polling, and drop all connections that are still polled."""
+        for connection in self._source.connections():
+            connection.abort("the server has stopped")
+        self._is_closed = True
         self._source.close()
+        self._idle.clear()  # their frames hold us
 
     # A turn of the hub
 
     def _turn(self) -> None:
         ready = self._ready
-        if not ready:
-            self._source.poll(ready)
-        self.now = time.monotonic()
-        self._budget = OCTETS_PER_TURN
-        self._in_turn = True
         try:
+            if not ready:
+                self._source.poll(ready)
+            self.now = time.monotonic()
+            self._budget = OCTETS_PER_TURN
+            self._in_turn = True
             while ready and self._budget > 0 and self._blocked < MAX_BLOCKED:
                 runner = self._idle.pop() if self._idle else _Runner(self._run, self._hub)
-                if runner.switch() is _DONE or runner.dead:
-                    continue
-                # It waits inside the handler of the current connection.
-                connection = self._current
-                assert connection is not None
-                self._current = None
-                runner.blocked = True
-                self._blocked += 1
-                connection.busy = True
-                self.register(connection, 0)
+                if runner.switch() is _DONE:
+                    self._idle.append(runner)
+                elif not runner.dead:
+                    # It waits inside the handler of the current connection.
+                    connection = self._current
+                    assert connection is not None
+                    runner.blocked = connection.busy = True
+                    self._blocked += 1
+                    connection.resume()
+            # What is left comes first in the next turn. Nobody has read it, so
+            # the sources report it once more, after all else had its share.
             self._flush()
+        except BaseException:  # noqa: BLE001 - let out, it had the hub stop our watcher for good
+            self._hub.handle_error(self, *sys.exc_info())
         finally:
             self._in_turn = False
         if self._blocked >= MAX_BLOCKED:
             self._source.pause()
-        elif ready:
-            # What is left comes first in the next turn. It was not read, so
-            # its socket alone would wake us; a callback is sure to.
-            self._hub.loop.run_callback(self._leftovers)
 
-    def _leftovers(self) -> None:
-        if self._ready:
-            self._turn()
-
-    def _run(self) -> object:
+    def _run(self) -> None:
         me = greenlet.getcurrent()
         assert isinstance(me, _Runner)
         ready = self._ready
         while True:
             while ready and self._budget > 0:
                 connection, events = ready.popleft()
-                if connection.is_closed or connection.busy:
+                if connection.is_closed:
                     continue
-                self._current = connection
                 try:
+                    if connection.busy:
+                        connection.write_ready()
+                        continue
+                    self._current = connection
                     connection.handle(events)
                 except BaseException as error:  # noqa: BLE001 - the boundary of a connection
                     self._fail(connection, error)
+                    if isinstance(error, GreenletExit):
+                        # Killed, or forgotten by all who could wake it: it must not go on.
+                        if me.blocked:
+                            self._came_back(connection)
+                        return
                 if me.blocked:
                     me.blocked = False
                     self._came_back(connection)
+                    if len(self._idle) >= MAX_IDLE_RUNNERS:
+                        return
+                    self._idle.append(me)
                     break
-            self._current = None
-            # Also one that was blocked rests here, in whatever callback woke it.
-            if len(self._idle) >= MAX_IDLE_RUNNERS:
-                return _DONE
-            self._idle.append(me)
             # Past the hub's own switch(), which takes no argument.
             greenlet.switch(self._hub, _DONE)
 
@@ -167,31 +171,43 @@ class Poller:
         """A runner that was blocked is through with its connection."""
         self._blocked -= 1
         connection.busy = False
-        connection.resume()
-        self._source.resume()
         ended = self._ended.pop(connection, None)
         if ended is not None:
-            handler, reason = ended
+            self.lost(connection, *ended)
+        try:
+            connection.resume()
+        except OSError as error:  # the system has no memory to poll it
+            self._fail(connection, error)
+        if not self._is_closed:
+            self._source.resume()
+
+    def _tell_lost(self, connection: Connection, handler: Handler, reason: str) -> None:
+        if connection.busy:
+            # Its runner is still at work on what came before the end.
+            self._ended[connection] = (handler, reason)
+            return
+        try:
             handler.connection_lost(reason)
+        except Exception as error:  # noqa: BLE001 - the boundary of a connection
+            self._fail(connection, error)
 
     def _fail(self, connection: Connection, error: BaseException) -> None:
         try:
             self._on_error(connection, error)
-        finally:
-            connection.abort("internal error")
+        except BaseException:  # noqa: BLE001 - whoever reports must not break what is reported
+            self._hub.handle_error(connection, *sys.exc_info())
+        connection.abort("internal error")
 
     # Flushing
 
     def _flush(self) -> None:
         dirty = self._dirty
         while dirty:
-            batch = dirty.copy()
-            dirty.clear()
-            for connection in batch:
-                try:
-                    connection.flush()
-                except BaseException as error:  # noqa: BLE001 - the boundary of a connection
-                    self._fail(connection, error)
+            connection = dirty.pop()
+            try:
+                connection.flush()
+            except BaseException as error:  # noqa: BLE001 - the boundary of a connection
+                self._fail(connection, error)
 
     def _flush_outside_turn(self) -> None:
         self._flush_scheduled = False
@@ -206,7 +222,7 @@ class _Epoll:
     """One epoll object, watched by the hub as a single descriptor."""
 
     def __init__(self, hub: Any, turn: Callable[[], None]) -> None:
-        self._epoll = _epoll()
+        self._epoll = select.epoll()
         self._connections: dict[int, Connection] = {}
         self._turn = turn
         self._watcher = hub.loop.io(self._epoll.fileno(), 1)
@@ -221,13 +237,16 @@ class _Epoll:
         descriptor = connection.descriptor
         if not events:
             # Masked is not enough: a hang-up would be reported all the same.
-            self._epoll.unregister(descriptor)
             del self._connections[descriptor]
+            self._epoll.unregister(descriptor)
         elif before:
             self._epoll.modify(descriptor, events)
         else:
             self._epoll.register(descriptor, events)
             self._connections[descriptor] = connection
+
+    def connections(self) -> list[Connection]:
+        return list(self._connections.values())
 
     def pause(self) -> None:
         self._watcher.stop()
@@ -248,49 +267,60 @@ class _Watchers:
     def __init__(self, hub: Any, turn: Callable[[], None]) -> None:
         self._hub = hub
         self._turn = turn
-        self._watchers: dict[int, Any] = {}
+        self._watchers: dict[Connection, Any] = {}
         self._reported: deque[tuple[Connection, int]] = deque()
         self._paused = False
+        # One turn each time that the hub has looked at its descriptors.
+        self._after = hub.loop.check()
+        self._after.start(self._work)
+
+    def _work(self) -> None:
+        if self._reported and not self._paused:
+            self._turn()
+
+    def _report(self, connection: Connection, events: int) -> None:
+        # The hub does not say which of the two it was; both are tried.
+        if not connection.reported:
+            connection.reported = True
+            self._reported.append((connection, events))
 
     def poll(self, ready: deque[tuple[Connection, int]]) -> None:
         for _ in range(min(EVENTS_PER_TURN, len(self._reported))):
             connection, events = self._reported.popleft()
             connection.reported = False
-            if connection.polled & events:
+            events &= connection.polled
+            if events:
                 ready.append((connection, events))
-        if self._reported:
-            self._hub.loop.run_callback(self._turn)
 
     def change(self, connection: Connection, before: int, events: int) -> None:
-        descriptor = connection.descriptor
         if before:
-            watcher = self._watchers.pop(descriptor)
+            watcher = self._watchers.pop(connection)
             watcher.stop()
             watcher.close()
         if events:
             # The hub's bits: 1 is reading, 2 is writing.
             mask = (1 if events & READ else 0) | (2 if events & WRITE else 0)
-            watcher = self._hub.loop.io(descriptor, mask)
-            watcher.start(self._report, connection, events)
-            self._watchers[descriptor] = watcher
+            watcher = self._watchers[connection] = self._hub.loop.io(connection.descriptor, mask)
+            if not self._paused:
+                watcher.start(self._report, connection, events)
 
-    def _report(self, connection: Connection, events: int) -> None:
-        # The hub does not say which of the two it was; both are tried.
-        if connection.reported or self._paused:
-            return
-        connection.reported = True
-        if not self._reported:
-            self._hub.loop.run_callback(self._turn)
-        self._reported.append((connection, events))
+    def connections(self) -> list[Connection]:
+        return list(self._watchers)
 
     def pause(self) -> None:
+        # What nobody reads would be reported for ever.
         self._paused = True
+        for watcher in self._watchers.values():
+            watcher.stop()
 
     def resume(self) -> None:
-        self._paused = False
+        if self._paused:
+            self._paused = False
+            for connection, watcher in self._watchers.items():
+                watcher.start(self._report, connection, connection.polled)
 
     def close(self) -> None:
-        for watcher in self._watchers.values():
+        for watcher in (self._after, *self._watchers.values()):
             watcher.stop()
             watcher.close()
         self._watchers.clear()

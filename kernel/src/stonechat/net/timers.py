@@ -92,6 +92,11 @@ class TimerWheel:
         self._watcher: Any = None
         self._watched_tick = 0
 
+    @property
+    def now(self) -> float:
+        """What the clock says."""
+        return self._clock()
+
     def __len__(self) -> int:
         """How many timers wait."""
         waiting = sum(len(bucket) for bucket in self._buckets.values())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from stonechat.namespaces import NS_XML
 from stonechat.xml.element import Element, qualified_name, split_name
 
 if TYPE_CHECKING:
@@ -18,9 +19,18 @@ def to_tuple(element: Element) -> TupleForm:
 
     Every element says its own namespace, so that any part stands alone.
     """
-    attributes = [("xmlns", element.namespace)] if element.namespace else []
+    return _to_tuple(element, "")
+
+
+def _to_tuple(element: Element, outer: str) -> TupleForm:
+    namespace = element.namespace
+    # Where there is none, it must be said only to those who inherit one.
+    attributes = [("xmlns", namespace)] if namespace or outer else []
     attributes += element.attributes.items()
-    children = [child if isinstance(child, str) else to_tuple(child) for child in element.children]
+    children = [
+        child if isinstance(child, str) else _to_tuple(child, namespace)
+        for child in element.children
+    ]
     return element.name, attributes, children
 
 
@@ -39,18 +49,31 @@ def to_lxml(element: Element) -> etree._Element:
     """An lxml tree of the element, for XPath, XSLT and schemas.
 
     lxml keeps every name it ever saw: give it no trees of strangers by the million.
+    ValueError for characters that XML does not allow.
     """
+    return _to_lxml(element, "", None)
+
+
+def _to_lxml(element: Element, default: str, parent: etree._Element | None) -> etree._Element:
     from lxml import etree
 
-    declared: dict[str | None, str] = {None: element.namespace} if element.namespace else {}
-    node = etree.Element(_clark(element.qualified_name), nsmap=declared)  # type: ignore[arg-type]
+    namespace = element.namespace
+    declared: dict[str | None, str] = {}
+    if namespace != NS_XML:
+        if namespace != default:
+            declared[None] = namespace
+        default = namespace
+    tag = _clark(element.qualified_name)
+    if parent is None:
+        node = etree.Element(tag, nsmap=declared)  # type: ignore[arg-type]
+    else:
+        node = etree.SubElement(parent, tag, nsmap=declared)  # type: ignore[arg-type]
     for name, value in element.attributes.items():
         node.set(_clark(name), value)
     last: etree._Element | None = None
     for child in element.children:
         if isinstance(child, Element):
-            last = to_lxml(child)
-            node.append(last)
+            last = _to_lxml(child, default, node)
         elif last is None:
             node.text = (node.text or "") + child
         else:

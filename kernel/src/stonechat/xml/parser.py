@@ -6,6 +6,7 @@ Refused are DTDs, entities, processing instructions and comments (RFC 6120,
 
 from __future__ import annotations
 
+from functools import lru_cache
 from pyexpat import ErrorString, ExpatError, ParserCreate, XMLParserType, errors
 from typing import Any, NoReturn
 
@@ -174,11 +175,17 @@ def _tag_of(context: bytes) -> bytes:
     return context[1:].split(None, 1)[0].rstrip(b">")
 
 
-def read_start_tag(data: bytes) -> tuple[str, dict[str, str], dict[str, str]]:
-    """Name, attributes and declared prefixes of the one start tag that `data` is.
+StartTag = tuple[str, dict[str, str], dict[str, str]]
+"""Name, attributes and declared prefixes; shared, so not to be changed."""
 
-    An XML declaration may stand before it.
-    """
+
+def read_start_tag(data: bytes) -> StartTag:
+    """The one start tag that `data` is; an XML declaration may stand before it."""
+    # Clients of one make send the same header at every login.
+    return _read_known_tag(data) if len(data) <= 512 else _read_start_tag(data)
+
+
+def _read_start_tag(data: bytes) -> StartTag:
     names: list[tuple[str, dict[str, str]]] = []
     prefixes: dict[str, str] = {}
 
@@ -201,3 +208,6 @@ def read_start_tag(data: bytes) -> tuple[str, dict[str, str], dict[str, str]]:
     if not names:
         raise XMLError("not-well-formed", "A start tag is wanted")
     return (*names[0], prefixes)
+
+
+_read_known_tag = lru_cache(maxsize=256)(_read_start_tag)

@@ -112,12 +112,11 @@ class Store:
             version = max(version + 1, self._host.now())
             changed = dict(items)
             if item is None:
+                # No push made later would say that it is gone.
+                floor = version
                 del changed[jid]
             else:
                 item = changed[jid] = item._replace(changed=version)
-            if item is None or not roster.version:
-                # Pushes say what there is, not what there no longer is.
-                floor = version
             items = changed
         if request:
             requests |= {jid}
