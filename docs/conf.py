@@ -21,12 +21,14 @@ extensions = ["myst_parser", "stonechat_reference"]
 # Included by other pages, and none of their own.
 exclude_patterns = ["_build", "reference/_generated"]
 
-myst_enable_extensions = ["colon_fence"]
+myst_enable_extensions = ["colon_fence", "deflist"]
 myst_heading_anchors = 3
 
 # Code without a language is a configuration, a command or a stanza: nothing to guess.
 highlight_language = "none"
 add_module_names = False
+# The built-in `type` in an annotation, and our attributes of that name.
+suppress_warnings = ["ref.python"]
 maximum_signature_line_length = 88
 toc_object_entries_show_parents = "hide"
 

@@ -246,6 +246,15 @@ def test_an_unknown_account_costs_as_much_as_a_wrong_password(make, hashings, mo
     assert decoy.salt != real.salt
 
 
+def test_where_passwords_are_kept_neither_costs_any_hashing(make, hashings):
+    backend = make(store="plain")
+    backend.create_user("juliet", PASSWORD)
+    assert not backend.check_password("rosaline", PASSWORD)
+    assert not backend.check_password("juliet", "wherefore")
+    assert backend.check_password("juliet", PASSWORD)
+    assert hashings == []
+
+
 def test_the_digest_of_one_account_opens_no_other(make):
     backend = make()
     assert backend._fast_digest("juliet", PASSWORD) != backend._fast_digest("romeo", PASSWORD)

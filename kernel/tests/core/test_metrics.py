@@ -65,7 +65,13 @@ def test_is_well_formed_whatever_is_on(server):
     assert samples["process_cpu_seconds_total"] > 0
     assert samples["process_resident_memory_bytes"] > 1_000_000
     assert samples['python_gc_collections_total{generation="2"}'] >= 0
-    assert samples["stonechat_store_commits_total"] > 0
+
+
+def test_counts_what_the_store_does(server):
+    server.host("capulet.example")
+    before = read(render(server.kernel))["stonechat_store_writes_total"]
+    server.kernel.store.write(lambda connection: None)
+    assert read(render(server.kernel))["stonechat_store_writes_total"] == before + 1
 
 
 def test_counts_sessions_by_host(server):

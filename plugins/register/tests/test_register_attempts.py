@@ -56,3 +56,16 @@ def test_a_hundred_thousand_addresses_find_no_room(clock):
         limit.take(f"10.{number >> 16}.{number >> 8 & 255}.{number & 255}")
     assert len(limit._counts) == 10_000
     assert not limit.take("10.1.134.159")  # the last of them is still known
+
+
+def test_the_address_that_came_longest_ago_is_forgotten_first(clock, monkeypatch):
+    monkeypatch.setattr("stonechat_register.attempts.MAX_ADDRESSES", 2)
+    limit = AttemptLimit(1, 60, clock)
+    limit.take("192.0.2.1")
+    clock.now = 30_000_000
+    limit.take("192.0.2.2")
+    clock.now = 60_000_000
+    limit.take("192.0.2.1")  # a new period: it has just come
+    limit.take("192.0.2.3")
+    assert not limit.take("192.0.2.1")
+    assert limit.take("192.0.2.2")

@@ -49,6 +49,13 @@ def test_the_stream_says_that_one_can_register(host):
     assert opened(host).features.find("register", FEATURES) is not None
 
 
+def test_who_has_logged_in_is_not_invited_any_more(host):
+    host.create_account("juliet", "of Capulet")
+    stream = opened(host)
+    assert stream.authenticate("juliet", "of Capulet").name == "success"
+    assert stream.open().find("register", FEATURES) is None
+
+
 def test_a_name_and_a_password_are_asked_for(host):
     query = ask(opened(host), "get").payload
     assert [child.name for child in query.elements] == [
@@ -131,6 +138,7 @@ def test_a_name_that_is_no_localpart_is_refused(host, name):
         "<username>romeo</username>",
         "<username>romeo</username><password/>",
         "<username/><password>wherefore</password>",
+        "<username xmlns='urn:x'>romeo</username><password>wherefore</password>",
     ],
 )
 def test_who_leaves_something_out_is_refused(host, inside):

@@ -11,9 +11,10 @@ from stonechat.errors import StanzaError, StorageError
 from stonechat.jid import JID
 from stonechat.stanza import Presence
 from stonechat.storage import StorageFull, StorageUncertain
-from stonechat_roster.items import BLANK
+from stonechat_roster.items import BLANK, Item, Roster
 from stonechat_roster.locks import Locks
 from stonechat_roster.marks import Marks
+from stonechat_roster.states import FROM
 from stonechat_roster.tables import ITEMS
 
 ROMEO = "romeo@capulet.example"
@@ -315,3 +316,10 @@ def test_presence_is_told_again_after_an_error(capulet, juliet, monkeypatch, tal
         broadcast.changed(session, None, None)
     juliet.send(Presence())
     assert talk.presences(juliet) == [("", BALCONY)]
+
+
+def test_a_request_of_one_who_may_see_already_does_not_wait():
+    """Not written by us; but an import, or a hand in the database, may leave it so."""
+    romeo = JID.parse(ROMEO)
+    roster = Roster({romeo: Item(romeo, state=FROM)}, frozenset({romeo}), 1, 1)
+    assert roster.state(romeo) == FROM

@@ -39,7 +39,7 @@ def run(arguments: list[str]) -> int:
         # Whoever read our output has seen enough; Python must not write the rest at its end.
         sys.stdout = None
         return OK
-    except Exception:
+    except Exception:  # noqa: BLE001 - the end of the line: its user gets a status for it
         show_error("a fault in Stonechat; please report it with what follows")
         traceback.print_exc()
         return INTERNAL

@@ -126,15 +126,16 @@ from stonechat_@NAME@ import NS_@UPPER@
 
 
 def test_greets_a_user_by_name(server):
-    juliet = server.host("capulet.example", @NAME@={}).connect("juliet@capulet.example/balcony")
-    answer = juliet.get(Element(NS_@UPPER@, "greeting"))
+    host = server.host("capulet.example", @NAME@={})
+    juliet = host.connect("juliet@capulet.example/balcony")
+    answer = juliet.get(Element(NS_@UPPER@, "greeting"), to="capulet.example")
     assert answer.payload.text == "Hello, juliet!"
 
 
 def test_greets_with_the_word_of_the_configuration(server):
     host = server.host("capulet.example", @NAME@={"greeting": "Good morrow"})
     romeo = host.connect("romeo@capulet.example/orchard")
-    answer = romeo.get(Element(NS_@UPPER@, "greeting"))
+    answer = romeo.get(Element(NS_@UPPER@, "greeting"), to="capulet.example")
     assert answer.payload.text == "Good morrow, romeo!"
 ''',
 }

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from stonechat.commands import CommandError, command
 from stonechat.core.admin import chosen_hosts, refusals
-from stonechat.core.metrics import calls_made, seconds_spent
+from stonechat.core.chains import calls_made, seconds_spent
 
 if TYPE_CHECKING:
     from stonechat.core.server import Server

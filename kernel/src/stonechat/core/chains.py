@@ -39,6 +39,16 @@ class Call:
         self.seconds = 0.0  # of the sampled calls
 
 
+def calls_made(call: Call) -> int:
+    """How often a hook was called: of a filter's calls only the timed ones are counted."""
+    return call.calls * SAMPLE_EVERY if hookspecs.KINDS[call.hook] == "filters" else call.calls
+
+
+def seconds_spent(call: Call) -> float:
+    """How long a hook has taken in all, as far as the samples tell."""
+    return call.seconds * SAMPLE_EVERY
+
+
 OnError = Callable[[Call, BaseException, "Stanza | None"], None]
 
 

@@ -75,15 +75,29 @@ class ClientPort:
     def host(self, domain: str) -> VirtualHost | None:
         return self._node.hosts.get(domain)
 
+    def moved_to(self, domain: str) -> str:
+        """Where a host is served instead, or `""`."""
+        return self._node.configuration.hosts[domain].see_other_host
+
     @property
     def port(self) -> int:
         """The port listened on; the configured one until `open`."""
         return self.options.port if self._acceptor is None else self._acceptor.port
 
-    def open(self) -> None:
-        """Listen; ConfigError if the port cannot be had."""
+    def open(self, *, accept: bool = True) -> None:
+        """Listen; ConfigError if the port cannot be had.
+
+        Without `accept` those who connect wait in the system's queue.
+        """
         sock = bind(self.options.address, self.options.port)
         self._acceptor = Acceptor(self._node.hub, sock, self._accepted, self._accept_failed)
+        if accept:
+            self.accept()
+
+    def accept(self) -> None:
+        """Let in who has connected, and who will."""
+        assert self._acceptor is not None, "the port is not open"
+        self._acceptor.start()
 
     def close(self) -> None:
         """Listen no longer."""

@@ -16,6 +16,7 @@ from stonechat.stanza import PRESENCE_TYPES, Iq, Message, Presence, Stanza
 from stonechat.xml import Element
 
 if TYPE_CHECKING:
+    from stonechat.core.client_stream import Port
     from stonechat.core.virtual_host import VirtualHost
     from stonechat.host import Timer
     from stonechat.net.connection import Connection
@@ -38,6 +39,7 @@ class ClientSession:
         "_connection",
         "_data",
         "_host",
+        "_port",
         "_splitter",
         "_stop",
         "_stuck_timer",
@@ -56,8 +58,10 @@ class ClientSession:
         connection: Connection,
         splitter: Splitter,
         admission: Admission[Connection] | None,
+        port: Port,
     ) -> None:
         self._host = host
+        self._port = port
         self._admission = admission
         self.jid = jid
         self._connection = connection
@@ -107,12 +111,16 @@ class ClientSession:
     def send(self, stanza: Stanza) -> None:
         self._connection.write(stanza.to_bytes())
 
-    def keep_alive(self, longest: float) -> None:
-        """White space to a silent client: it shows a dead connection (RFC 6120, 4.6.1).
+    def keep_alive(self) -> None:
+        """White space to a client silent for long: it shows a dead connection (4.6.1).
 
-        One that left our octets unfetched for as long as it was silent is gone.
+        One that left our octets unfetched for twice as long is gone.
         """
-        if self._connection.unsent and self.idle_seconds >= 2 * longest:
+        longest = self._port.options.idle_timeout
+        idle = self.idle_seconds
+        if not longest or idle < longest or not self.is_open:
+            return
+        if self._connection.unsent and idle >= 2 * longest:
             self._log_fault("connection-timeout", "the client does not read")
             self.abort("connection timeout")
         else:

@@ -61,6 +61,7 @@ class Port(Protocol):
     @property
     def default_domain(self) -> str: ...
     def host(self, domain: str) -> VirtualHost | None: ...
+    def moved_to(self, domain: str) -> str: ...
 
 
 class ClientStream:
@@ -106,7 +107,11 @@ class ClientStream:
         try:
             rest = self._protocol.receive(data, self._handle)
         except (XMLError, StreamError) as error:
-            self._fail(StreamError(error.condition, error.text))
+            self._fail(
+                error
+                if isinstance(error, StreamError)
+                else StreamError(error.condition, error.text)
+            )
             return
         if self._protocol.state is State.BOUND:
             handler = self._connection.handler
@@ -188,6 +193,10 @@ class ClientStream:
         if self._account is not None and self._account.domain != host.name:
             # Whoever logged in to one host has no business on another.
             raise StreamError("host-unknown", "This stream was authenticated for another domain.")
+        other = self._port.moved_to(host.name)
+        if other and not self._must_encrypt:
+            # Not in the clear: anybody could send clients anywhere (RFC 6120, 4.9.3.19).
+            raise StreamError("see-other-host", payload=other)
         self._host = host
         self._send(wire.features(self._features(host)))
 
@@ -393,7 +402,9 @@ class ClientStream:
             return
         splitter = self._protocol.splitter
         splitter.limit = self._port.limits.stanza_bytes
-        session = ClientSession(host, jid, self._connection, splitter, self._admission)
+        session = ClientSession(
+            host, jid, self._connection, splitter, self._admission, self._port
+        )
         host.session_manager.add(session)
         self._protocol.bound()
         self._connection.handler = session

@@ -145,6 +145,7 @@ def _hosts(
             ),
             access=rules.overridden_by(section.access),
             language=section.language or (file.language if file else ""),
+            see_other_host=section.see_other_host,
         )
     plugins.check_unused()
     backends.check_unused()

@@ -215,6 +215,12 @@ class HostSection(Section):
     access: dict[str, AccessRule] = option(
         {}, "Access rules; each takes the place of the global one of its name."
     )
+    see_other_host: str = option(
+        "",
+        "Where the host is served now, as `name` or `name:port`: clients are sent there, once "
+        "their stream is encrypted where that is required.",
+        pattern=r"^([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])?(:[0-9]{1,5})?$",
+    )
     language: str | None = option(
         None, "Language of texts for users who have not said theirs.", pattern=_LANGUAGE
     )

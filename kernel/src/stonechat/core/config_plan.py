@@ -196,6 +196,7 @@ def _host_changes(old: HostConfiguration, new: HostConfiguration) -> Iterator[st
     yield from _auth_changes(old.auth, new.auth)
     yield from _rule_changes(old.access, new.access)
     yield from _value_changes("language", old.language, new.language)
+    yield from _value_changes("see_other_host", old.see_other_host, new.see_other_host)
     for name, setting in new.plugins.items():
         if name in old.plugins and old.plugins[name].required != setting.required:
             yield f"plugin {name} is {'now' if setting.required else 'no longer'} required"

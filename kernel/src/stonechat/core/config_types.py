@@ -92,6 +92,7 @@ class HostConfiguration:
     plugins: Mapping[str, PluginSetting]
     access: AccessRules
     language: str
+    see_other_host: str = ""
 
 
 @dataclass(frozen=True, slots=True)

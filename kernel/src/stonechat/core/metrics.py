@@ -12,9 +12,8 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
 from stonechat import __version__
-from stonechat.core.chains import SAMPLE_EVERY, Call
+from stonechat.core.chains import calls_made, seconds_spent
 from stonechat.core.figures import expiries, open_descriptors, resident_bytes
-from stonechat.hookspecs import KINDS
 
 if TYPE_CHECKING:
     from stonechat.core.server import Server
@@ -32,15 +31,6 @@ class Family(NamedTuple):
     type: str
     sentence: str
     samples: Iterable[tuple[dict[str, str], float]]
-
-
-def calls_made(call: Call) -> int:
-    """How often a hook was called: of filters, one call in so many is counted."""
-    return call.calls * SAMPLE_EVERY if KINDS[call.hook] == "filters" else call.calls
-
-
-def seconds_spent(call: Call) -> float:
-    return call.seconds * SAMPLE_EVERY
 
 
 def render(server: Server) -> str:

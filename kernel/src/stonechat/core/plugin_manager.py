@@ -71,7 +71,7 @@ class HostPlugins:
     # Many at once
 
     def start_all(self, settings: Mapping[str, PluginSetting]) -> None:
-        """Start plugins so that each comes after those it requires; ConfigError for a required one."""
+        """Start each plugin after those it requires; ConfigError for a required one."""
         with self._lock:
             for setting in _ordered(settings, self._requirements):
                 self._start_or_quarantine(setting)
@@ -91,7 +91,7 @@ class HostPlugins:
                 raise CommandError(f"{setting.name} is enabled on {self._host.name} already")
             try:
                 self._start(setting)
-            except Exception as error:  # noqa: BLE001 - the fault boundary of a plugin
+            except Exception as error:
                 self._quarantine(setting.name, error)
                 raise CommandError(f"{setting.name} does not start: {error}") from error
 
@@ -165,7 +165,7 @@ class HostPlugins:
                 if name not in self.running:
                     try:
                         self._start(before.setting)
-                    except Exception as error:  # noqa: BLE001 - the fault boundary of a plugin
+                    except Exception as error:
                         self._quarantine(name, error)
             for name in [name for name in self.quarantined if name not in snapshot.running]:
                 del self.quarantined[name]
@@ -185,7 +185,7 @@ class HostPlugins:
                 raise CommandError(f"{name} does not start: {self.quarantined[name]}")
 
     def _dependants(self, name: str) -> list[str]:
-        """The running plugins that require this one, directly or not, in the order they started."""
+        """The running plugins that require this one, directly or not, as they were started."""
         found = {name}
         for other in self.running:
             if found.intersection(self._requirements(other)):
@@ -204,7 +204,7 @@ class HostPlugins:
     def _start_or_quarantine(self, setting: PluginSetting) -> None:
         try:
             self._start(setting)
-        except Exception as error:  # noqa: BLE001 - the fault boundary of a plugin
+        except Exception as error:
             self._quarantine(setting.name, error)
             if setting.required:
                 raise ConfigError(
@@ -286,7 +286,7 @@ class HostPlugins:
         try:
             if hasattr(running.instance, "stop"):
                 running.instance.stop()
-        except Exception as error:  # noqa: BLE001 - the fault boundary of a plugin
+        except Exception as error:
             self._host.log.error("plugin failed to stop", plugin=name, exc_info=error)
         running.ledger.close()
         self._host.log.info("plugin stopped", plugin=name)

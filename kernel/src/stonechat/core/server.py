@@ -125,7 +125,12 @@ class Server:
 
     def _start(self) -> None:
         configuration = self.configuration
-        configuration.data_dir.mkdir(parents=True, exist_ok=True)
+        try:
+            configuration.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise ConfigError(
+                f"data_dir: {configuration.data_dir} cannot be made: {error.strerror}"
+            ) from error
         self._secret = load_or_create_secret(configuration.data_dir / "server.secret")
         self._store = open_store(
             configuration.storage.url,
@@ -140,9 +145,11 @@ class Server:
         for listener in configuration.listeners:
             self.ports.append(self.make_port(listener))
         for port in self.ports:
-            port.open()
+            port.open(accept=False)
         for host in configuration.hosts.values():
             self.add_host(host)
+        for port in self.ports:
+            port.accept()
         self.started_at = self.now()
         if self._control is not None:
             self._control.open()
@@ -298,13 +305,9 @@ class Server:
         gevent.spawn(self._space_out)
 
     def _space_out(self) -> None:
-        longest = self.configuration.limits.idle_timeout
-        if not longest:
-            return
         for host in list(self.hosts.values()):
             for number, session in enumerate(host.session_manager):
-                if session.idle_seconds >= longest and session.is_open:
-                    session.keep_alive(longest)
+                session.keep_alive()
                 if number % SESSIONS_PER_SLICE == 0:
                     gevent.sleep(0)
 

@@ -231,8 +231,9 @@ class Connection:
             pause = shaper.consume(len(data), poller.now)
             if pause > 0 and self._paused is None:
                 self._pause(pause)
-        assert self._handler is not None
-        self._handler.bytes_received(data)
+        handler = self._handler
+        if handler is not None:
+            handler.bytes_received(data)
 
     def _end_read(self) -> None:
         """The peer sends no more."""
@@ -325,8 +326,8 @@ class Connection:
         if self.unsent > self.unsent_limit:
             self._stuck = True
             self.resume()
-            assert self._handler is not None
-            self._handler.output_stuck()
+            if self._handler is not None:
+                self._handler.output_stuck()
 
     def flush(self) -> None:
         """Send what is queued, as far as the socket takes it. Does not block."""
@@ -363,8 +364,8 @@ class Connection:
         elif self._stuck:
             self._stuck = False
             self.resume()
-            assert self._handler is not None
-            self._handler.output_flowing()
+            if self._handler is not None:
+                self._handler.output_flowing()
 
     def _send_tls(self, tls: TlsSocket, data: bytes | memoryview) -> int:
         view = memoryview(data)
@@ -387,13 +388,11 @@ class Connection:
         if self.tls is not None and not self.tls.is_established:
             # Nothing can be said in the middle of a handshake.
             self._destroy("closed")
-        elif self._out:
-            # Dirty, or blocked: either way it is flushed, and then comes the end.
-            self._linger = self._timers.add(
-                FLUSH_SECONDS, self._destroy, "the peer does not read"
-            )
-        else:
+            return
+        self._linger = self._timers.add(FLUSH_SECONDS, self._destroy, "the peer does not read")
+        if not self._out:
             self._send_end()
+        # Else it is dirty, or blocked: either way it is flushed, and then comes the end.
 
     def _send_end(self) -> None:
         # The socket stays until the peer has closed its side too: closing it

@@ -5,6 +5,7 @@ from __future__ import annotations
 import _socket
 import errno
 import socket
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -13,9 +14,11 @@ from stonechat.errors import ConfigError
 BACKLOG = 1024
 ACCEPTS_PER_TURN = 64
 
-# Out of descriptors or memory: waiting is all that helps.
-_EXHAUSTED = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
+# Out of descriptors or memory, most likely: waiting is all that helps.
 PAUSE_SECONDS = 0.5
+
+# A system that knows IPv6 but has it switched off, for its interfaces or altogether.
+_NO_IPV6 = {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}
 
 
 def bind(address: str, port: int) -> _socket.socket:
@@ -25,8 +28,9 @@ def bind(address: str, port: int) -> _socket.socket:
         family, address = socket.AF_INET, "0.0.0.0"  # noqa: S104 - what the operator asked for
     # The bare socket, for the hub has one watcher for all: gevent's own would
     # bring several for each.
-    sock = _socket.socket(family, socket.SOCK_STREAM)
+    sock = None
     try:
+        sock = _socket.socket(family, socket.SOCK_STREAM)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET6:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, address != "::")
@@ -34,11 +38,12 @@ def bind(address: str, port: int) -> _socket.socket:
         sock.listen(BACKLOG)
         sock.setblocking(False)
     except OSError as error:
-        sock.close()
-        if address == "::" and error.errno == errno.EADDRNOTAVAIL:
-            # A kernel that knows IPv6 but has it switched off.
+        if sock is not None:
+            sock.close()
+        if address == "::" and error.errno in _NO_IPV6:
             return bind("0.0.0.0", port)  # noqa: S104
-        raise ConfigError(f"cannot listen on [{address}]:{port}: {error.strerror}") from None
+        where = f"[{address}]" if ":" in address else address
+        raise ConfigError(f"cannot listen on {where}:{port}: {error.strerror}") from None
     return sock
 
 
@@ -58,10 +63,14 @@ class Acceptor:
     ) -> None:
         self._hub = hub
         self._socket = sock
+        self._family = sock.family
         self._accepted = accepted
         self._on_error = on_error
         self._watcher = hub.loop.io(sock.fileno(), 1)
         self._pause: Any = None
+
+    def start(self) -> None:
+        """Begin to accept."""
         self._watcher.start(self._accept)
 
     @property
@@ -77,17 +86,21 @@ class Acceptor:
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):
                 return
             except OSError as error:
+                self._watcher.stop()
+                self._pause = self._hub.loop.timer(PAUSE_SECONDS)
+                self._pause.start(self._go_on)
                 self._on_error(error)
-                if error.errno in _EXHAUSTED:
-                    self._watcher.stop()
-                    self._pause = self._hub.loop.timer(PAUSE_SECONDS)
-                    self._pause.start(self._go_on)
                 return
-            sock = _socket.socket(fileno=descriptor)
-            sock.setblocking(False)
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            sock = _socket.socket(self._family, socket.SOCK_STREAM, fileno=descriptor)
             host: str = address[0]
-            self._accepted(sock, host.removeprefix("::ffff:") if "." in host else host)
+            try:
+                sock.setblocking(False)
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                self._accepted(sock, host.removeprefix("::ffff:") if "." in host else host)
+            except Exception:
+                # Let out, it would have the hub stop our watcher for good.
+                sock.close()
+                self._hub.handle_error(self, *sys.exc_info())
 
     def _go_on(self) -> None:
         self._pause.close()

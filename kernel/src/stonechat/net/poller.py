@@ -60,7 +60,7 @@ class Poller:
         self._idle: list[_Runner] = []
         self._blocked = 0
         self._ended: dict[Connection, tuple[Handler, str]] = {}
-        self._current: Connection | None = None
+        self._current: Connection
         self._in_turn = False
         self._is_closed = False
         self._flush_scheduled = False
@@ -121,14 +121,14 @@ class Poller:
                 elif not runner.dead:
                     # It waits inside the handler of the current connection.
                     connection = self._current
-                    assert connection is not None
                     runner.blocked = connection.busy = True
                     self._blocked += 1
                     connection.resume()
             # What is left comes first in the next turn. Nobody has read it, so
             # the sources report it once more, after all else had its share.
             self._flush()
-        except BaseException:  # noqa: BLE001 - let out, it had the hub stop our watcher for good
+        except BaseException:
+            # Let out, it would have the hub stop our watcher for good.
             self._hub.handle_error(self, *sys.exc_info())
         finally:
             self._in_turn = False
@@ -136,8 +136,7 @@ class Poller:
             self._source.pause()
 
     def _run(self) -> None:
-        me = greenlet.getcurrent()
-        assert isinstance(me, _Runner)
+        me: Any = greenlet.getcurrent()
         ready = self._ready
         while True:
             while ready and self._budget > 0:
@@ -150,7 +149,7 @@ class Poller:
                         continue
                     self._current = connection
                     connection.handle(events)
-                except BaseException as error:  # noqa: BLE001 - the boundary of a connection
+                except BaseException as error:  # the boundary of a connection
                     self._fail(connection, error)
                     if isinstance(error, GreenletExit):
                         # Killed, or forgotten by all who could wake it: it must not go on.
@@ -188,13 +187,13 @@ class Poller:
             return
         try:
             handler.connection_lost(reason)
-        except Exception as error:  # noqa: BLE001 - the boundary of a connection
+        except Exception as error:  # the boundary of a connection
             self._fail(connection, error)
 
     def _fail(self, connection: Connection, error: BaseException) -> None:
         try:
             self._on_error(connection, error)
-        except BaseException:  # noqa: BLE001 - whoever reports must not break what is reported
+        except BaseException:
             self._hub.handle_error(connection, *sys.exc_info())
         connection.abort("internal error")
 
@@ -206,7 +205,7 @@ class Poller:
             connection = dirty.pop()
             try:
                 connection.flush()
-            except BaseException as error:  # noqa: BLE001 - the boundary of a connection
+            except BaseException as error:  # the boundary of a connection
                 self._fail(connection, error)
 
     def _flush_outside_turn(self) -> None:

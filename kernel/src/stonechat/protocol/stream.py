@@ -64,5 +64,5 @@ def check_header(header: StreamHeader, content_namespace: str = NS_CLIENT) -> No
         raise StreamError("invalid-namespace", f"Stanzas here are in {content_namespace}.")
     version = header.attributes.get("version", "0.9")
     major, _, minor = version.partition(".")
-    if not (major.isdecimal() and minor.isdecimal()) or int(major[:4]) < 1:
+    if not (version.isascii() and major.isdecimal() and minor.isdecimal()) or int(major[:4]) < 1:
         raise StreamError("unsupported-version", "Version 1.0 of XMPP is wanted.")

@@ -23,7 +23,11 @@ def element_to_string(element: Element) -> str:
 
 
 def escape(text: str) -> str:
-    """`text` with `& < > " '` written as references."""
+    """`text` with `& < > " '` written as references, fit for any place in a document.
+
+    So are the line ends and tabs that an attribute would lose; a character that
+    XML does not allow becomes U+FFFD.
+    """
     return escape_attribute(text)
 
 

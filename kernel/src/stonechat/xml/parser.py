@@ -11,12 +11,12 @@ from pyexpat import ErrorString, ExpatError, ParserCreate, XMLParserType, errors
 from typing import Any, NoReturn
 
 from stonechat.errors import XMLError
-from stonechat.xml.element import Element
+from stonechat.xml.element import Element, split_name
 
 MAX_DEPTH = 128
 MAX_CHILDREN = 10_000
 MAX_ATTRIBUTES = 512
-MAX_NAME_BYTES = 1024
+MAX_NAME_BYTES = 256
 
 _UNDEFINED_ENTITY = errors.codes[errors.XML_ERROR_UNDEFINED_ENTITY]
 _ENCODING_ERRORS = {
@@ -36,10 +36,17 @@ def _check_declaration(version: str, encoding: str | None, _standalone: int) -> 
         raise XMLError("not-well-formed", "Only XML 1.0 is allowed")
 
 
+def _check_encoding(beginning: bytes) -> None:
+    """UTF-16 needs no declaration, and expat takes it whatever it was told."""
+    if b"\0" in beginning[:2] or beginning[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        raise XMLError("unsupported-encoding", "Only UTF-8 is allowed")
+
+
 def guarded_parser() -> XMLParserType:
     """A new namespace-aware parser that refuses what XMPP forbids.
 
-    Names come as qualified names. The caller sets the element handlers. An
+    Feed it what is in force around the data first: expat takes UTF-16 where a
+    document begins with it. Names come as qualified names. The caller sets the element handlers. An
     exception of a handler passes through `Parse`; an `ExpatError` becomes the
     right `XMLError` by `xml_error`.
     """
@@ -94,10 +101,8 @@ class TreeBuilder:
 
     def start(self, qualified: str, attributes: dict[str, str]) -> None:
         check_size(qualified, attributes)
-        namespace, _, name = qualified.rpartition(" ")
         element = Element.__new__(Element)
-        element.namespace = namespace
-        element.name = name
+        element.namespace, element.name = split_name(qualified)
         element.attributes = attributes
         element.children = []
         element._written = None
@@ -155,6 +160,8 @@ def parse(data: bytes, context: bytes = b"") -> Element:
     try:
         if context:
             parser.Parse(context)
+        else:
+            _check_encoding(data)
         parser.Parse(data, not context)
         if context:
             parser.Parse(b"</" + _tag_of(context) + b">", True)
@@ -198,6 +205,7 @@ def _read_start_tag(data: bytes) -> StartTag:
         check_size(name, attributes)
         names.append((name, attributes))
 
+    _check_encoding(data)
     parser = guarded_parser()
     parser.StartNamespaceDeclHandler = declare
     parser.StartElementHandler = start

@@ -116,7 +116,7 @@ class Plugin:
 
     # Stanzas; last, so that what other plugins refuse changes no roster
 
-    @hookimpl
+    @hookimpl(trylast=True)
     def stonechat_presence_from_user(self, session: Session, presence: Presence) -> Handled | None:
         if presence.type in KINDS:
             return self.subscriptions.sent(session, presence)
