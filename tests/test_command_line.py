@@ -415,7 +415,7 @@ def test_a_port_that_is_taken_stops_the_start(tmp_path):
         done = run("serve", directory=tmp_path)
     assert done.returncode == 1
     assert done.stdout == ""
-    assert f"cannot listen on [127.0.0.1]:{port}" in done.stderr
+    assert f"cannot listen on 127.0.0.1:{port}" in done.stderr
     assert not (tmp_path / "data" / "stonechat.sock").exists()
 
 

@@ -7,8 +7,9 @@ Parameters are typed: `str`, `int`, `bool`, `JID` or `Secret`; a parameter
 without a default must be given. The result is plain data (dict, list, str,
 number, bool, None), shown as a table or as JSON. A plugin's command exists
 once for each host that enables the plugin; a parameter `host: str` picks one,
-and a `JID` parameter does so by its domain. Raise `CommandError` for what the
-caller did wrong.
+and a `JID` parameter does so by its domain. A parameter `path` is a file on
+the server's machine; the command line makes it absolute. Raise `CommandError`
+for what the caller did wrong.
 """
 
 from __future__ import annotations

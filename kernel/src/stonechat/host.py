@@ -47,6 +47,9 @@ class Session(Protocol):
     def is_open(self) -> bool:
         """Whether stanzas can still be sent to it."""
     @property
+    def takes_messages(self) -> bool:
+        """False while the client reads too slowly: send it nothing that can wait."""
+    @property
     def connected_at(self) -> int:
         """When it was bound: microseconds since the epoch."""
     @property
@@ -104,12 +107,18 @@ class Accounts(Protocol):
 class Kernel(Protocol):
     """What the kernel hands in to make `Host` work; not for plugins."""
 
-    name: str
-    jid: JID
-    software_version: str
-    data_dir: Path
-    accounts: Accounts
-    storage: Storage
+    @property
+    def name(self) -> str: ...
+    @property
+    def jid(self) -> JID: ...
+    @property
+    def software_version(self) -> str: ...
+    @property
+    def data_dir(self) -> Path: ...
+    @property
+    def accounts(self) -> Accounts: ...
+    @property
+    def storage(self) -> Storage: ...
 
     def route(self, stanza: Stanza) -> None: ...
     def bounce(self, stanza: Stanza, error: StanzaError) -> None: ...

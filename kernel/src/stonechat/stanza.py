@@ -27,6 +27,9 @@ _ATTRIBUTE = re.compile(rb"\s+([^\s=]+)\s*=\s*(\"[^\"]*\"|'[^']*')")
 # An error that repeats a stanza larger than this would double a flood.
 _LARGEST_ECHO = 8192
 
+# Of an attribute in a log: a stranger chooses the ids.
+_LONGEST_SHOWN = 200
+
 
 class Stanza:
     """What message, presence and iq have in common.
@@ -205,10 +208,15 @@ class Stanza:
         return raw
 
     def mentions(self, octets: bytes) -> bool:
-        """Whether these octets stand in the stanza anywhere: may spare the look into its tree."""
+        """Whether these octets stand in the stanza anywhere: may spare the look into its tree.
+
+        Ask for parts of names only; a text or a value may be written with references.
+        """
         return octets in self.to_bytes() if self._raw is None else octets in self._raw
 
     def _readdress(self, attribute: str, jid: JID | None) -> None:
+        if self._stamped:
+            self._settle()
         if jid is None:
             self.attributes.pop(attribute, None)
         else:
@@ -356,7 +364,7 @@ class Stanza:
     def summary(self) -> str:
         """The stanza in one line for a log: kind, addresses, names, no content."""
         head = " ".join(
-            f"{name}={self.attributes[name]!r}"
+            f"{name}={self.attributes[name][:_LONGEST_SHOWN]!r}"
             for name in ("type", "id", "from", "to")
             if name in self.attributes
         )

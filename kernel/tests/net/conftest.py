@@ -1,7 +1,8 @@
-"""A small authority that certifies whatever a test needs, and both ends of a TLS connection."""
+"""What tests of sockets need: certificates, both ends of TLS, and connections in a poller."""
 
 from __future__ import annotations
 
+import _socket
 import itertools
 import select
 import socket
@@ -9,14 +10,22 @@ from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import gevent
+import gevent.socket
+import gevent.ssl
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+from gevent import Timeout
+from gevent.event import Event
 
-from stonechat.net import tls
+from stonechat.net import poller, tls
 from stonechat.net.certificates import CertificatePaths
+from stonechat.net.connection import Connection
+from stonechat.net.poller import Poller
+from stonechat.net.timers import TimerWheel
 from stonechat.net.tls_direct import DirectTlsSocket
 from stonechat.net.tls_socket import TlsSocket
 
@@ -179,3 +188,177 @@ def capulet(authority):
     return tls.TlsContexts(
         {"capulet.example": authority.issue("capulet.example")}, "capulet.example"
     )
+
+
+class Recorder:
+    """A connection's handler that writes down all it is told; tests wait for what they expect."""
+
+    def __init__(self, on_data=None) -> None:
+        self.connection = None
+        self.on_data = on_data
+        self.calls: list[str] = []
+        self.received = bytearray()
+        self.lost_because = None
+        self._changed = Event()
+
+    def _note(self, call):
+        self.calls.append(call)
+        self._changed.set()
+
+    def bytes_received(self, data):
+        if self.on_data is not None:
+            self.on_data(self, data)
+        self.received += data
+        self._note("data")
+
+    def tls_established(self):
+        self._note("tls")
+
+    def connection_lost(self, reason):
+        self.lost_because = reason
+        self._note("lost")
+
+    def output_stuck(self):
+        self._note("stuck")
+
+    def output_flowing(self):
+        self._note("flowing")
+
+    def until(self, condition):
+        with Timeout(DEADLINE_MS / 1000, AssertionError(f"it did not come; only {self.calls}")):
+            while not condition(self):
+                self._changed.wait()
+                self._changed.clear()
+
+    def until_received(self, data):
+        self.until(lambda _: len(self.received) >= len(data))
+        assert bytes(self.received) == data
+
+    def until_lost(self):
+        self.until(lambda _: "lost" in self.calls)
+        return self.lost_because
+
+
+class CountedConnection(Connection):
+    """Counts how often the poll said that it is ready."""
+
+    handled = 0
+
+    def handle(self, events):
+        self.handled += 1
+        super().handle(events)
+
+
+class Net:
+    """A poller in this process's hub, and TCP connections to it whose clients wait in the hub."""
+
+    def __init__(self, stack: ExitStack) -> None:
+        self._stack = stack
+        self.errors: list[BaseException] = []
+        self.hub = gevent.get_hub()
+        self.poller = Poller(self.hub, lambda connection, error: self.errors.append(error))
+        self._seconds = 1000.0
+        self.timers = TimerWheel(lambda: self._seconds)
+        self._listener = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
+        stack.callback(self._end)
+
+    def _end(self):
+        self.poller.close()
+        self.settle()
+
+    def advance(self, seconds):
+        """Move the clock of the timers, and run those that are due."""
+        self._seconds += seconds
+        self.timers.advance()
+
+    def settle(self):
+        """Return when the hub has nothing to do; fails if it is kept busy by nothing."""
+        with Timeout(DEADLINE_MS / 1000, AssertionError("the hub never rests")):
+            for _ in range(3):
+                gevent.idle()
+
+    def open(self, *, unsent_limit=1 << 20, kind=CountedConnection, buffers=0):
+        """A connection that has not started, and the client's end of it.
+
+        `buffers` is the size of what the system keeps for each direction and end.
+        """
+        client = gevent.socket.socket(gevent.socket.AF_INET, gevent.socket.SOCK_STREAM)
+        self._stack.enter_context(client)
+        client.settimeout(DEADLINE_MS / 1000)
+        if buffers:
+            _set_buffers(client, buffers)
+        client.connect(self._listener.getsockname())
+        client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        descriptor, _ = self._listener._accept()
+        sock = _socket.socket(fileno=descriptor)
+        sock.setblocking(False)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if buffers:
+            _set_buffers(sock, buffers)
+        return kind(sock, "192.0.2.1", self.poller, self.timers, unsent_limit), client
+
+    def connect(self, on_data=None, **options):
+        """A started connection: its handler and the client's end."""
+        connection, client = self.open(**options)
+        handler = Recorder(on_data)
+        handler.connection = connection
+        connection.start(handler)
+        return handler, client
+
+    @staticmethod
+    def client_context():
+        """For a client that takes any certificate."""
+        context = gevent.ssl.SSLContext(gevent.ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname = False
+        context.verify_mode = gevent.ssl.CERT_NONE
+        return context
+
+    def encrypt(self, client):
+        """The client's end of TLS, its handshake done."""
+        # To this client an end without a word in TLS is an error.
+        return self.client_context().wrap_socket(
+            client, server_hostname="capulet.example", suppress_ragged_eofs=False
+        )
+
+    @staticmethod
+    def receive(client, size=1 << 30):
+        """So many octets from the server, or what came until its end."""
+        received = bytearray()
+        while len(received) < size and (data := client.recv(min(size - len(received), 1 << 20))):
+            received += data
+        return bytes(received)
+
+
+def _set_buffers(sock, size):
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, size)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, size)
+
+
+@pytest.fixture(params=["epoll", "watchers"])
+def net(request, monkeypatch):
+    """Both ways to watch sockets, one after the other."""
+    if request.param == "watchers":
+        monkeypatch.setattr(poller, "HAS_EPOLL", False)
+    elif not poller.HAS_EPOLL:
+        pytest.skip("this system has no epoll")
+    with ExitStack() as stack:
+        yield Net(stack)
+
+
+@pytest.fixture(params=["plain", "tls"])
+def connect(request, net):
+    """Connections in the clear, and then the same over TLS."""
+    if request.param == "plain":
+        return net.connect
+    capulet = request.getfixturevalue("capulet")
+
+    def connect(on_data=None, **options):
+        handler, client = net.connect(on_data, **options)
+        connection = handler.connection
+        connection.start_tls(capulet.accept(connection.descriptor))
+        client = net.encrypt(client)
+        handler.until(lambda _: "tls" in handler.calls)
+        handler.calls.clear()
+        return handler, client
+
+    return connect

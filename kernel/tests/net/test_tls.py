@@ -197,11 +197,14 @@ def test_each_connection_exports_another_value(wire, contexts, connector):
 
 
 @pytest.mark.usefixtures("only_tls_1_2")
-def test_on_tls_1_2_there_is_only_the_end_point(wire, contexts, authority):
-    server, client = wire.connect(contexts, TlsConnector(trust=authority.path))
+def test_on_tls_1_2_nothing_is_exported_but_each_connection_is_unique(wire, contexts, authority):
+    connector = TlsConnector(trust=authority.path)
+    server, client = wire.connect(contexts, connector)
+    other, _ = wire.connect(contexts, connector)
     assert server.version == client.version == "TLSv1.2"
-    assert set(server.channel_bindings()) == {"tls-server-end-point"}
+    assert set(server.channel_bindings()) == {"tls-server-end-point", "tls-unique"}
     assert server.channel_bindings() == client.channel_bindings()
+    assert server.channel_bindings()["tls-unique"] != other.channel_bindings()["tls-unique"]
 
 
 def test_the_end_point_is_that_of_the_certificate_that_was_sent(wire, contexts, pairs, connector):

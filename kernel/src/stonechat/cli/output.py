@@ -1,4 +1,4 @@
-"""Shows results: as JSON, as tables on a terminal, as aligned plain text everywhere else."""
+"""Shows results: as JSON, or as aligned plain text."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def show(result: Any, *, as_json: bool) -> None:
     if as_json:
         print(json.dumps(result, indent=2))  # noqa: T201
         return
-    text = _tables(result) if sys.stdout.isatty() else as_text(result)
+    text = as_text(result)
     if text:
         print(text)  # noqa: T201
 
@@ -37,29 +37,6 @@ def as_text(result: Any) -> str:
     return "\n\n".join(
         _table_text(title, rows) if rows is not None else title for title, rows in _parts(result)
     )
-
-
-def _tables(result: Any) -> str:
-    from rich.box import SIMPLE_HEAD
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    console = Console(highlight=False, markup=False)
-    with console.capture() as capture:
-        for title, rows in _parts(result):
-            if rows is None:
-                console.out(title)
-                continue
-            if title:
-                console.print(Text(title, style="bold"))
-            table = Table(box=SIMPLE_HEAD, pad_edge=False)
-            for name in _columns(rows):
-                table.add_column(Text(heading(name)), justify=_justify(rows, name))
-            for row in rows:
-                table.add_row(*(Text(cell(name, row.get(name))) for name in _columns(rows)))
-            console.print(table)
-    return capture.get().rstrip("\n")
 
 
 def _parts(result: Any) -> list[tuple[str, list[Row] | None]]:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import traceback
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -42,6 +43,9 @@ def serve(given: str | None) -> int:
         return _refuse(*map(str, error.problems))
     except (Failure, StonechatError) as error:
         return _refuse(str(error))
+    except Exception:  # noqa: BLE001 - the end of the process: whoever started it gets a status
+        traceback.print_exc()
+        return INTERNAL
 
 
 def _refuse(*lines: str) -> int:
@@ -74,7 +78,10 @@ def _run(configuration: Configuration) -> int:
     gevent.get_hub().print_exception = _exception_logger(server)
     signals = _Signals(server)
     server.start()
-    print("ready", flush=True)  # noqa: T201
+    try:
+        print("ready", flush=True)  # noqa: T201
+    except OSError:
+        server.log.warning("nobody reads standard output")
     signals.started()
     server.stopped.wait()
     return OK
@@ -118,6 +125,9 @@ class _Signals:
             self._is_stop_wanted = True
         elif not self._server.is_stopping:
             gevent.spawn(self._server.stop)
+            # Whatever a plugin does at its end, ours comes.
+            limit = self._server.configuration.limits.shutdown_timeout
+            gevent.spawn_later(limit + HASTE_SECONDS, self._give_up)
         else:
             # Half of the time for the sessions, half to write and close everything.
             gevent.spawn(self._server.stop, HASTE_SECONDS / 2)

@@ -39,6 +39,7 @@ class ClientSession:
         "_connection",
         "_data",
         "_host",
+        "_is_cleared",
         "_port",
         "_splitter",
         "_stop",
@@ -71,6 +72,7 @@ class ClientSession:
         self._stuck_timer: Timer | None = None
         self.connected_at = host.now()
         self.is_ended = False
+        self._is_cleared = False
         self.presence: Presence | None = None
         self.priority = 0
         self.takes_messages = True
@@ -129,7 +131,7 @@ class ClientSession:
     @property
     def is_gone(self) -> bool:
         """Whether it is cleared up, and its last octets are with the client's system."""
-        return self.is_ended and not self._connection.unsent
+        return self._is_cleared and not self._connection.unsent
 
     def close(self, error: StreamError | None = None) -> None:
         if self._stop:
@@ -221,6 +223,15 @@ class ClientSession:
         if self.is_ended:
             return
         self.is_ended = True
+        ending = self._host.session_manager.ending
+        ending.add(self)
+        try:
+            self._clear_up()
+        finally:
+            self._is_cleared = True
+            ending.discard(self)
+
+    def _clear_up(self) -> None:
         host = self._host
         if self._stuck_timer is not None:
             self._stuck_timer.cancel()

@@ -18,8 +18,6 @@ from stonechat.core.figures import expiries, open_descriptors, resident_bytes
 if TYPE_CHECKING:
     from stonechat.core.server import Server
 
-CONTENT_TYPE = "application/openmetrics-text; version=1.0.0; charset=utf-8"
-
 # What the specification has after the name of a sample, by the type of its family.
 _SUFFIXES = {"counter": "_total", "info": "_info"}
 

@@ -165,7 +165,7 @@ class HostPlugins:
                 if name not in self.running:
                     try:
                         self._start(before.setting)
-                    except Exception as error:
+                    except Exception as error:  # noqa: BLE001 - the fault boundary of a plugin
                         self._quarantine(name, error)
             for name in [name for name in self.quarantined if name not in snapshot.running]:
                 del self.quarantined[name]

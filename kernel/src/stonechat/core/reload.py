@@ -49,7 +49,9 @@ def reload(server: Server) -> list[str]:
     ConfigError, or another StonechatError, says why nothing has.
     """
     if server.is_reloading or server.is_stopping:
-        raise ConfigError("a reload is under way, or the server stops")
+        reason = "the server stops" if server.is_stopping else "a reload is under way"
+        server.log.warning("reload refused", problems=reason)
+        raise ConfigError(reason)
     server.is_reloading = True
     # The time is for systemd's Type=notify-reload.
     systemd.notify(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
@@ -236,7 +238,7 @@ class _Change:
                 sessions = list(host.session_manager)
                 for session in sessions:
                     session.close(error)
-                while any(not session.is_ended for session in sessions):
+                while any(not session.is_gone for session in sessions):
                     gevent.sleep(_LOOK_SECONDS)
         for host in self.hosts.values():
             self.server.take_down(host)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import gevent
 from gevent.event import Event
@@ -17,6 +17,7 @@ from stonechat.core import plugin_loader, systemd
 from stonechat.core.accounts import HostAccounts
 from stonechat.core.admin_kinds import COMMAND_CLASSES
 from stonechat.core.client_port import ClientPort
+from stonechat.core.client_session import ClientSession
 from stonechat.core.command_registry import CommandRegistry
 from stonechat.core.config_model import ClientListener
 from stonechat.core.config_model import Watchdog as WatchdogOptions
@@ -88,7 +89,7 @@ class Server:
         self._threads = ThreadPool(THREADS)
         self._store: Store | None = None
         self._watchdog: Watchdog | None = None
-        self._throttle = LoginThrottle(clock)
+        self._throttles: dict[str, LoginThrottle] = {}  # by host; they outlive a reload
         self._secret = b""
         self._control: ControlSocket | None = None
         if control:
@@ -262,7 +263,7 @@ class Server:
                 "stonechat_account_created", {"account": account}
             ),
             on_removed=removed,
-            throttle=self._throttle,
+            throttle=self._throttles.setdefault(host.name, LoginThrottle(self._clock)),
             clock=self._clock,
             sleep=self.sleep,
         )
@@ -294,8 +295,10 @@ class Server:
 
     def run_blocking(self, call: Callable[..., T], *arguments: Any) -> T:
         """Run a call in the thread pool and wait for it."""
-        result: T = self._threads.apply(call, arguments)
-        return result
+        result, error = self._threads.apply(_attempt, (call, arguments))
+        if error is not None:
+            raise error
+        return cast(T, result)
 
     # At work
 
@@ -346,8 +349,9 @@ class Server:
 
     def _drain(self) -> None:
         error = StreamError("system-shutdown")
-        sessions = []
+        sessions: list[ClientSession] = []
         for host in self.hosts.values():
+            sessions += host.session_manager.ending
             for number, session in enumerate(host.session_manager):
                 session.close(error)
                 sessions.append(session)
@@ -375,3 +379,11 @@ class Server:
         if self._control is not None:
             # Last: whoever asked for the stop sees by it that all is over.
             self._control.close()
+
+
+def _attempt(call: Callable[..., T], arguments: tuple[Any, ...]) -> tuple[T | None, Exception | None]:
+    """What a call returns or raises; gevent would print what is raised in a thread."""
+    try:
+        return call(*arguments), None
+    except Exception as error:  # noqa: BLE001 - it is raised again where the caller waits
+        return None, error

@@ -23,6 +23,8 @@ class SessionManager:
         self._host = host
         self._accounts: dict[str, dict[str, ClientSession]] = {}
         self._count = 0
+        self.ending: set[ClientSession] = set()
+        """Sessions that can be found no more, but are not cleared up yet."""
 
     # Who is here
 

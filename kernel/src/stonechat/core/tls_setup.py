@@ -42,5 +42,6 @@ def make_contexts(configuration: Configuration) -> TlsContexts | None:
         minimum_version=configuration.tls.min_version,
         ciphers=configuration.tls.ciphers,
         request_client_certificate=any(o.client_certificates for o in clients),
+        trust=configuration.tls.client_ca,
         alpn=("xmpp-client",),
     )

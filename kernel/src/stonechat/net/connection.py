@@ -168,14 +168,11 @@ class Connection:
         if tls is not None and not tls.is_established:
             self._handshake(tls)
             return
-        # To a peer that is gone there is nothing to write. What it sent before
-        # is read, and then the end.
-        if events & WRITE and not events & _GONE:
-            self.write_ready()
-            if self.is_closed:
-                return
+        # A peer that is gone is read to its end before a write can fail on it.
         if events & ~WRITE:
             self._read(tls)
+        if events & WRITE and not events & _GONE and not self.is_closed:
+            self.write_ready()
 
     def write_ready(self) -> None:
         """The socket takes octets again. Does not block."""

@@ -82,6 +82,7 @@ class TlsSocket:
         "_context",
         "_end_point",
         "_exporter",
+        "_unique",
         "_verify_error",
         "alpn",
         "cipher",
@@ -97,6 +98,7 @@ class TlsSocket:
         self._context: SSL.Context | None = None
         self._end_point: bytes | None = None
         self._exporter: bytes | None = None
+        self._unique: bytes | None = None
         self._verify_error: int | None = None
         self.is_established = False
         self.version = ""
@@ -144,8 +146,14 @@ class TlsSocket:
             self._end_point = end_point_binding(self.peer_certificate)
         if self.version == "TLSv1.3":
             # On TLS 1.2 an empty context and none give different values, and peers
-            # disagree on which it is; there the end point has to do.
+            # disagree on which it is; there the other types have to do.
             self._exporter = connection.export_keying_material(_EXPORTER_LABEL, 32, b"")
+        else:
+            # The first Finished message, which is the client's where nothing is resumed
+            # (RFC 5929, 3.1). Its known weakness needs a server that resumes sessions.
+            self._unique = (
+                connection.get_peer_finished() if notes.hosts else connection.get_finished()
+            )
         self.is_established = True
 
     # Octets
@@ -233,6 +241,8 @@ class TlsSocket:
             bindings["tls-exporter"] = self._exporter
         if self._end_point is not None:
             bindings["tls-server-end-point"] = self._end_point
+        if self._unique is not None:
+            bindings["tls-unique"] = self._unique
         return bindings
 
     @property

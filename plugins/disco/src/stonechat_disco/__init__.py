@@ -5,7 +5,7 @@ from stonechat.errors import StanzaError
 from stonechat.host import Host
 from stonechat.iq import IqHandler
 from stonechat.jid import JID
-from stonechat.options import Domain, PluginOptions, option
+from stonechat.options import REQUIRED, Domain, PluginOptions, option
 from stonechat.stanza import Element, Iq
 from stonechat_disco.contact import ContactAddresses, contact_form
 from stonechat_disco.payload import Collected, Feature, Item, items_payload
@@ -15,7 +15,7 @@ NS_ITEMS = "http://jabber.org/protocol/disco#items"
 
 
 class ExtraItem(PluginOptions):
-    domain: Domain = option(..., "The domain of the service.")
+    domain: Domain = option(REQUIRED, "The domain of the service.")
     name: str = option("", "What people call it.")
 
 

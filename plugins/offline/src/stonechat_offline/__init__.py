@@ -128,7 +128,7 @@ class Plugin:
 
     def deliver_all(self, localpart: str, session: Session | None) -> None:
         while session is not None:
-            while session.is_open and not takes_messages(session):
+            while session.is_open and not session.takes_messages:
                 gevent.sleep(_LOOK_SECONDS)
             messages = self.spool.first(localpart)
             if not messages:
@@ -212,8 +212,3 @@ def says_something(message: Message) -> bool:
         name != _THREAD and name.rpartition(" ")[0] not in _ACCOMPANIMENT
         for name in message.children
     )
-
-
-def takes_messages(session: Session) -> bool:
-    """Whether the client keeps up with what is sent to it; sessions that do not say so do."""
-    return getattr(session, "takes_messages", True)

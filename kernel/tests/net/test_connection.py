@@ -1,0 +1,167 @@
+"""Connections over real sockets: octets both ways, back-pressure, and pauses of the shaper."""
+
+import os
+from contextlib import suppress
+
+import gevent
+from gevent.event import Event
+
+from stonechat.net.connection import UNSENT_FACTOR
+from stonechat.net.shaper import Shaper
+
+BIG = os.urandom(10 << 20)
+SMALL_BUFFERS = 16384
+
+
+def echo(handler, data):
+    handler.connection.write(data)
+
+
+# Octets
+
+
+def test_what_the_client_sends_reaches_the_handler_and_back(net, connect):
+    _, juliet = connect(echo)
+    juliet.sendall(b"Wherefore art thou?")
+    assert net.receive(juliet, 19) == b"Wherefore art thou?"
+
+
+def test_much_goes_both_ways_and_arrives_whole(net, connect):
+    handler, juliet = connect(echo, unsent_limit=20 << 20)
+    sender = gevent.spawn(juliet.sendall, BIG)
+    assert net.receive(juliet, len(BIG)) == BIG
+    sender.get()
+    handler.until_received(BIG)
+
+
+def test_one_large_write_arrives_whole(net, connect):
+    handler, juliet = connect(unsent_limit=20 << 20)
+    handler.connection.write(BIG)
+    assert net.receive(juliet, len(BIG)) == BIG
+    assert handler.connection.unsent == 0
+
+
+def test_small_writes_behind_one_that_is_half_sent_keep_their_order(net, connect):
+    handler, juliet = connect(unsent_limit=20 << 20, buffers=SMALL_BUFFERS)
+    connection = handler.connection
+    pieces = [b"%08d" % number * 40 for number in range(2000)]
+    for number, piece in enumerate(pieces):
+        connection.write(piece)
+        if number % 100 == 0:
+            gevent.sleep(0)
+    expected = b"".join(pieces)
+    assert net.receive(juliet, len(expected)) == expected
+
+
+# A peer that does not read
+
+
+def test_a_peer_that_does_not_read_is_noticed_once_and_flows_again_when_it_reads(net, connect):
+    handler, juliet = connect(unsent_limit=1 << 18, buffers=SMALL_BUFFERS)
+    connection = handler.connection
+    written = 0
+    while connection.unsent <= 1 << 18:
+        connection.write(b"x" * 1000)
+        written += 1000
+    for _ in range(50):
+        connection.write(b"x" * 1000)
+    written += 50_000
+    assert handler.calls == ["stuck"]
+    assert len(net.receive(juliet, written)) == written
+    handler.until(lambda _: "flowing" in handler.calls)
+    assert handler.calls == ["stuck", "flowing"]
+    assert connection.unsent == 0
+
+
+def test_no_more_than_a_multiple_of_the_bound_ever_waits(net, connect):
+    handler, _ = connect(unsent_limit=1 << 18, buffers=SMALL_BUFFERS)
+    connection = handler.connection
+    most = 0
+    while not connection.is_closed:
+        connection.write(b"x" * 1000)
+        most = max(most, connection.unsent)
+    assert most <= UNSENT_FACTOR * (1 << 18)
+    assert handler.until_lost() == "the peer does not read"
+    assert handler.calls == ["stuck", "lost"]
+
+
+def test_who_takes_nothing_from_us_is_not_read(net, connect):
+    handler, juliet = connect(echo, unsent_limit=1 << 16, buffers=SMALL_BUFFERS)
+    sender = gevent.spawn(juliet.sendall, BIG)
+    handler.until(lambda _: "stuck" in handler.calls)
+    net.settle()
+    assert len(handler.received) < len(BIG)
+    assert not sender.dead
+    # Nor is it lost: it goes on where it stood.
+    assert net.receive(juliet, len(BIG)) == BIG
+    handler.until_received(BIG)
+
+
+def test_a_write_in_output_flowing_is_sent(net, connect):
+    handler, juliet = connect(unsent_limit=1 << 16, buffers=SMALL_BUFFERS)
+    connection = handler.connection
+    handler.output_flowing = lambda: connection.write(b"!")
+    while connection.unsent <= 1 << 16:
+        connection.write(b"x" * 1000)
+    size = connection.unsent
+    while (data := juliet.recv(65536))[-1:] != b"!":
+        size -= len(data)
+    assert not connection.is_closed
+
+
+def test_an_abort_in_output_flowing_is_an_end_like_any_other(net, connect):
+    handler, juliet = connect(unsent_limit=1 << 16, buffers=SMALL_BUFFERS)
+    connection = handler.connection
+    handler.output_flowing = lambda: connection.abort("enough")
+    while connection.unsent <= 1 << 16:
+        connection.write(b"x" * 1000)
+    with suppress(OSError):
+        net.receive(juliet)
+    assert handler.until_lost() == "enough"
+
+
+# The shaper
+
+
+def test_who_sends_too_fast_is_left_unread_for_a_while(net, connect):
+    handler, juliet = connect()
+    handler.connection.shaper = Shaper(100, burst=1000)
+    juliet.sendall(b"x" * 1100)
+    handler.until_received(b"x" * 1100)
+    juliet.sendall(b"y")
+    net.settle()
+    assert len(handler.received) == 1100
+    net.advance(1.2)
+    handler.until_received(b"x" * 1100 + b"y")
+
+
+def test_a_pause_in_reading_is_none_in_writing(net, connect):
+    handler, juliet = connect(unsent_limit=20 << 20)
+    handler.connection.shaper = Shaper(100, burst=0)
+    juliet.sendall(b"x" * 1000)
+    handler.until_received(b"x" * 1000)
+    handler.connection.write(BIG)
+    assert net.receive(juliet, len(BIG)) == BIG
+
+
+def test_a_pause_that_ends_while_the_handler_blocks_is_over_when_it_is_through(net):
+    gate = Event()
+    handler, juliet = net.connect(lambda handler, data: gate.wait())
+    handler.connection.shaper = Shaper(100, burst=0)
+    juliet.sendall(b"1")
+    juliet.sendall(b"2")
+    net.settle()
+    net.advance(60)
+    gate.set()
+    handler.until_received(b"12")
+
+
+def test_a_pause_does_not_outlive_its_connection(net):
+    handler, juliet = net.connect()
+    handler.connection.shaper = Shaper(1, burst=0)
+    juliet.sendall(b"O")
+    handler.until_received(b"O")
+    assert len(net.timers) == 1
+    handler.connection.abort("banished")
+    assert len(net.timers) == 0
+    handler.until_lost()

@@ -1,0 +1,172 @@
+"""Every kind of end of a connection, and what must not get lost on the way to it."""
+
+import os
+import socket
+import struct
+from types import SimpleNamespace
+
+import gevent
+
+from stonechat.net import connection as connection_module
+from stonechat.net.connection import FLUSH_SECONDS, LINGER_SECONDS
+from stonechat.net.shaper import Shaper
+
+BIG = os.urandom(10 << 20)
+SMALL_BUFFERS = 16384
+
+
+def reset(client):
+    """Close so that the other end is reset."""
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    client.close()
+
+
+def test_a_peer_that_leaves_is_lost(net, connect):
+    handler, juliet = connect()
+    juliet.close()
+    handler.until_lost()
+    assert handler.calls == ["lost"]
+
+
+def test_a_connection_that_is_reset_is_lost(net):
+    handler, juliet = net.connect()
+    reset(juliet)
+    assert "reset" in handler.until_lost()
+
+
+def test_close_sends_all_that_is_queued_and_then_the_end(net, connect):
+    handler, juliet = connect(unsent_limit=20 << 20)
+    handler.connection.write(BIG)
+    handler.connection.close()
+    assert net.receive(juliet) == BIG
+    juliet.close()
+    assert handler.until_lost() == "closed by the peer"
+
+
+def test_close_with_nothing_queued_is_seen_at_once(net, connect):
+    handler, juliet = connect()
+    handler.connection.close()
+    assert juliet.recv(10) == b""
+
+
+def test_nothing_can_be_written_after_close(net, connect):
+    handler, juliet = connect()
+    connection = handler.connection
+    connection.write(b"parting")
+    connection.close()
+    connection.write(b"sorrow")
+    connection.close()
+    assert connection.is_ending
+    assert net.receive(juliet) == b"parting"
+
+
+def test_what_the_peer_sends_after_our_end_costs_it_nothing_of_ours(net, connect):
+    handler, juliet = connect(buffers=SMALL_BUFFERS)
+    connection = handler.connection
+    connection.write(b"x" * 100_000)
+    connection.close()
+    sender = gevent.spawn(juliet.sendall, b"y" * 200_000)
+    net.settle()
+    assert len(net.receive(juliet)) == 100_000
+    sender.get()
+    juliet.close()
+    assert handler.until_lost() == "closed by the peer"
+    assert handler.calls == ["lost"]
+
+
+def test_a_peer_that_ends_its_side_first_still_gets_what_was_queued(net):
+    handler, juliet = net.connect(unsent_limit=20 << 20)
+    connection = handler.connection
+    connection.write(BIG)
+    connection.close()
+    net.settle()
+    juliet.shutdown(socket.SHUT_WR)
+    net.settle()
+    handled = connection.handled
+    assert net.receive(juliet) == BIG
+    handler.until_lost()
+    assert handled < 10
+
+
+def test_a_peer_that_never_closes_is_dropped_after_a_while(net, connect):
+    handler, _ = connect()
+    handler.connection.close()
+    net.settle()
+    net.advance(LINGER_SECONDS - 0.5)
+    assert not handler.connection.is_closed
+    net.advance(1)
+    assert handler.until_lost() == "closed"
+
+
+def test_a_peer_that_never_fetches_what_is_queued_is_dropped_after_a_while(net, connect):
+    handler, _ = connect(unsent_limit=20 << 20, buffers=SMALL_BUFFERS)
+    handler.connection.write(b"x" * 1_000_000)
+    handler.connection.close()
+    net.settle()
+    net.advance(FLUSH_SECONDS - 0.5)
+    assert not handler.connection.is_closed
+    net.advance(1)
+    assert handler.until_lost() == "the peer does not read"
+
+
+def test_the_time_to_close_begins_when_all_is_fetched(net, connect):
+    handler, juliet = connect(unsent_limit=20 << 20, buffers=SMALL_BUFFERS)
+    handler.connection.write(b"x" * 1_000_000)
+    handler.connection.close()
+    net.settle()
+    net.advance(FLUSH_SECONDS - 0.5)
+    assert len(net.receive(juliet)) == 1_000_000
+    net.advance(LINGER_SECONDS - 0.5)
+    assert not handler.connection.is_closed
+    net.advance(1)
+    assert handler.until_lost() == "closed"
+
+
+def test_abort_drops_what_is_queued_and_tells_once(net, connect):
+    handler, _ = connect(unsent_limit=20 << 20, buffers=SMALL_BUFFERS)
+    connection = handler.connection
+    connection.write(b"x" * 1_000_000)
+    connection.abort("banished")
+    connection.abort("banished again")
+    connection.write(b"x")
+    connection.close()
+    assert connection.unsent == 0
+    assert handler.until_lost() == "banished"
+    net.settle()
+    net.advance(100)
+    assert handler.calls == ["lost"]
+
+
+def test_a_reset_with_output_waiting_is_noticed_and_keeps_nobody_busy(net):
+    handler, juliet = net.connect(buffers=SMALL_BUFFERS, unsent_limit=1 << 20)
+    connection = handler.connection
+    connection.write(b"x" * 500_000)
+    net.settle()
+    connection.shaper = Shaper(1, burst=0)
+    juliet.sendall(b"O")
+    handler.until_received(b"O")
+    reset(juliet)
+    handler.until_lost()
+    assert connection.handled < 10
+
+
+def test_what_was_sent_before_a_reset_is_read_although_output_waits(net):
+    handler, juliet = net.connect(buffers=SMALL_BUFFERS, unsent_limit=1 << 20)
+    handler.connection.write(b"x" * 500_000)
+    net.settle()
+    # It closes with our octets unread, as a client does that is killed.
+    juliet.sendall(b"Thus with a kiss I die")
+    juliet.close()
+    handler.until_lost()
+    assert handler.received == b"Thus with a kiss I die"
+
+
+def test_the_peer_counts_as_idle_also_while_nobody_else_sends_anything(net, monkeypatch):
+    handler, juliet = net.connect()
+    juliet.sendall(b"O")
+    handler.until_received(b"O")
+    read_at = handler.connection.read_at
+    monkeypatch.setattr(
+        connection_module, "time", SimpleNamespace(monotonic=lambda: read_at + 300)
+    )
+    assert handler.connection.idle_seconds == 300

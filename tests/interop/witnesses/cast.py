@@ -1,0 +1,55 @@
+"""Who appears in a test: accounts on the server, and slixmpp clients for them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from witnesses.node import Node
+from witnesses.people import Loop, Person
+
+PASSWORD = "wherefore art thou"
+
+
+class Cast:
+    """Makes accounts as they are needed, and removes them at the end."""
+
+    def __init__(self, node: Node, loop: Loop) -> None:
+        self.node = node
+        self._loop = loop
+        self._accounts: list[str] = []
+        self._people: list[Person] = []
+
+    def account(self, bare_jid: str, password: str = PASSWORD) -> str:
+        """An account; returns its JID."""
+        if bare_jid not in self._accounts:
+            self.node.ask("register", jid=bare_jid, password=password)
+            self._accounts.append(bare_jid)
+        return bare_jid
+
+    def stranger(self, jid: str, password: str = PASSWORD, **how: Any) -> Person:
+        """A client that is not connected, of somebody who need not have an account."""
+        how.setdefault("port", self.node.direct if how.get("direct_tls") else self.node.starttls)
+        how.setdefault("trusted", self.node.authority.file)
+        person = Person(self._loop, jid, password, **how)
+        self._people.append(person)
+        return person
+
+    def login(self, jid: str, password: str = PASSWORD, **how: Any) -> Person:
+        """A client that has logged in, without presence yet; its account is made if need be."""
+        self.account(jid.partition("/")[0], password)
+        person = self.stranger(jid, password, **how)
+        person.connect()
+        return person
+
+    def forget(self, bare_jid: str) -> None:
+        """The test makes or removes this account itself."""
+        if bare_jid in self._accounts:
+            self._accounts.remove(bare_jid)
+        else:
+            self._accounts.append(bare_jid)
+
+    def close(self) -> None:
+        for person in self._people:
+            person.close()
+        for account in self._accounts:
+            self.node.ask("unregister", jid=account)
