@@ -67,16 +67,13 @@ def _parse(path: Path) -> ast.Module:
 
 
 def _entries(path: Path, tree: ast.Module) -> Iterator[Entry]:
-    """The public names in the order of the source; of a package those that it takes in."""
+    """The public names: its own in the order of the source, then those that it takes in."""
     own = {entry.name: entry for entry in _defined(tree.body)}
     exported = _exported(tree)
-    if not exported:
-        yield from own.values()
-        return
+    yield from (entry for name, entry in own.items() if name in exported or not exported)
     is_package = path.name == "__init__.py"
     for name in exported:
         if name in own:
-            yield own[name]
             continue
         module = _origin(tree, name)
         # What a module merely takes over from its neighbour is on the neighbour's page.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import NamedTuple
 
 from stonechat import auth, jid
@@ -145,16 +146,17 @@ def _requests() -> list[Bound]:
 
 
 def _store() -> list[Bound]:
-    defaults = store.Store.__init__.__kwdefaults__
+    options = inspect.signature(store.Store).parameters
+    writes, reads = (options[f"max_{what}_waiting"].default for what in ("writes", "reads"))
     return [
         Bound("Time for one call of the store", _seconds(store.DEADLINE), "`StorageError`"),
         Bound(
             "Writes that wait",
-            f"{defaults['max_writes_waiting']:_}",
+            f"{writes:_}",
             "`StorageFull`: answered with"
             " `resource-constraint`; what may be lost is dropped at half of that",
         ),
-        Bound("Reads that wait", f"{defaults['max_reads_waiting']:_}", "`StorageError`"),
+        Bound("Reads that wait", f"{reads:_}", "`StorageError`"),
         Bound(
             "Writes that share one commit",
             f"{store_writer.GROUP_JOBS}, or {store_writer.GROUP_SECONDS * 1000:g} ms",

@@ -47,6 +47,9 @@ class Parameter:
         """The value in its own type, from JSON or from a command line; CommandError."""
         if isinstance(value, self.type) and not (self.type is int and value in (True, False)):
             return value
+        # JSON has null, lists and objects too: their text is nobody's name or password.
+        if not isinstance(value, str | int | float):
+            raise CommandError(f"{self.name}: a single value is wanted")
         text = str(value)
         try:
             if self.type is bool:
@@ -119,6 +122,8 @@ def declaration(function: Callable[..., Any]) -> Command | None:
         if parameter.name == "self":
             continue
         kind = hints.get(parameter.name, str)
+        if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
+            raise TypeError(f"command {name}: {parameter} is no parameter that can be named")
         if kind not in _TYPES:
             raise TypeError(f"command {name}: parameter {parameter.name} has the type {kind}")
         parameters.append(Parameter(parameter.name, kind, parameter.default))

@@ -144,7 +144,11 @@ class Acquisitions(Protocol):
     def register_route(self, domain: str, handler: Callable[[Stanza], None]) -> None: ...
     def unregister_route(self, domain: str) -> None: ...
     def add_iq_handler(
-        self, component: Component, namespace: str, function: IqHandler, discipline: Discipline
+        self,
+        component: Component,
+        namespace: str,
+        function: IqHandler,
+        discipline: Discipline | None,
     ) -> None: ...
     def remove_iq_handler(self, component: Component, namespace: str) -> None: ...
     def spawn(self, function: Callable[..., Any], arguments: tuple[Any, ...]) -> Any: ...
@@ -286,7 +290,7 @@ class Host:
         component: Component,
         namespace: str,
         function: IqHandler,
-        discipline: Discipline = "no_queue",
+        discipline: Discipline | None = None,
     ) -> None:
         """See `stonechat.iq.add_iq_handler`."""
         self._ledger.add_iq_handler(component, namespace, function, discipline)

@@ -69,13 +69,14 @@ def add_iq_handler(
     host: Host,
     namespace: str,
     function: IqHandler,
-    discipline: Discipline = "one_queue",
+    discipline: Discipline | None = None,
 ) -> None:
     """Answer get and set requests of a namespace while the plugin runs.
 
     `component` is `"local"` for requests to the host, `"sm"` for those to its
-    accounts. Plugins normally declare their handlers by hook; this is for
-    those that come and go. ValueError if the namespace is taken.
+    accounts. Without a discipline the function is queued as it is marked.
+    Plugins normally declare their handlers by hook; this is for those that
+    come and go. ValueError if the namespace is taken.
     """
     host.add_iq_handler(component, namespace, function, discipline)
 

@@ -86,15 +86,16 @@ def test_no_more_than_a_multiple_of_the_bound_ever_waits(net, connect):
 
 
 def test_who_takes_nothing_from_us_is_not_read(net, connect):
-    handler, juliet = connect(echo, unsent_limit=1 << 16, buffers=SMALL_BUFFERS)
-    sender = gevent.spawn(juliet.sendall, BIG)
+    speech = BIG[: 4 << 20]
+    handler, juliet = connect(echo, unsent_limit=1 << 16, buffers=1 << 17)
+    sender = gevent.spawn(juliet.sendall, speech)
     handler.until(lambda _: "stuck" in handler.calls)
     net.settle()
-    assert len(handler.received) < len(BIG)
+    assert len(handler.received) < len(speech)
     assert not sender.dead
     # Nor is it lost: it goes on where it stood.
-    assert net.receive(juliet, len(BIG)) == BIG
-    handler.until_received(BIG)
+    assert net.receive(juliet, len(speech)) == speech
+    handler.until_received(speech)
 
 
 def test_a_write_in_output_flowing_is_sent(net, connect):

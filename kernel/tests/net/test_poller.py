@@ -514,9 +514,10 @@ def test_a_flush_that_fails_while_the_handler_waits_for_it_ends_the_wait(net):
 @pytest.mark.skipif("GEVENT_LOOP" in os.environ, reason="this is that run")
 def test_the_other_loop_of_gevent_serves_as_well():
     pytest.importorskip("gevent.libuv.loop")
-    here = Path(__file__)
+    here = Path(__file__).parent
+    files = [here / f"test_{name}.py" for name in ("poller", "connection_ends", "listener")]
     subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", here, here.with_name("test_connection.py")],
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *files],
         env={**os.environ, "GEVENT_LOOP": "libuv"},
         check=True,
         timeout=300,

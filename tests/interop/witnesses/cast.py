@@ -41,12 +41,19 @@ class Cast:
         person.connect()
         return person
 
-    def forget(self, bare_jid: str) -> None:
-        """The test makes or removes this account itself."""
-        if bare_jid in self._accounts:
-            self._accounts.remove(bare_jid)
-        else:
-            self._accounts.append(bare_jid)
+    def befriend(self, one: str, other: str) -> None:
+        """Each sees the other's presence, as after two subscriptions."""
+        for account, contact in ((one, other), (other, one)):
+            self.account(account)
+            self.node.ask("roster-add", account=account, contact=contact, subscription="both")
+
+    def removes(self, bare_jid: str) -> None:
+        """The test has made this account itself, and wants it removed at the end."""
+        self._accounts.append(bare_jid)
+
+    def has_removed(self, bare_jid: str) -> None:
+        """The test has removed this account itself."""
+        self._accounts.remove(bare_jid)
 
     def close(self) -> None:
         for person in self._people:

@@ -130,6 +130,8 @@ class Person:
     # What happens over there
 
     def _received(self, stanza: Any) -> None:
+        if stanza.name == "iq" and stanza["type"] == "result":
+            return  # the roster, which was asked for
         with self._changed:
             self._inbox.append(stanza)
             self._changed.notify_all()
@@ -227,7 +229,7 @@ class Person:
     def sync(self) -> None:
         """Wait until the server has handled what was sent, and answered it."""
         server = self.client.boundjid.domain
-        self.run(lambda: self.client["xep_0199"].ping(server, timeout=DEADLINE))
+        self.run(lambda: self.client.plugin["xep_0199"].ping(server, timeout=DEADLINE))
 
     # Doing
 
@@ -264,7 +266,7 @@ class Person:
     @property
     def mechanism(self) -> str:
         """How this client has logged in."""
-        return str(self.client["feature_mechanisms"].mech.name)
+        return str(self.client.plugin["feature_mechanisms"].mech.name)
 
     @property
     def tls_version(self) -> str:
@@ -286,10 +288,18 @@ class Person:
     def send_raw(self, xml: str) -> None:
         self.run(lambda: self.client.send_raw(xml))
 
-    def get_roster(self) -> dict[str, Any]:
-        """Ask for the roster; from here on there are pushes. The items by JID."""
-        self.run(lambda: self.client.get_roster(timeout=DEADLINE))
-        answer = self.take("roster", lambda s: isinstance(s, Iq) and s["type"] == "result")
+    @property
+    def roster_version(self) -> str:
+        """The version that this client knows."""
+        return str(self.client.client_roster.version)
+
+    def get_roster(self, known: str = "") -> dict[str, Any]:
+        """Ask for the roster, or for what is new since a version; from here on there are pushes.
+
+        Returns the items of the answer by JID.
+        """
+        self.client.client_roster.version = known
+        answer = self.run(lambda: self.client.get_roster(timeout=DEADLINE))
         return {str(jid): item for jid, item in answer["roster"]["items"].items()}
 
     def request(self, type: str, payload: Any, to: str = "") -> Iq:

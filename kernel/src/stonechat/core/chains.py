@@ -11,10 +11,11 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from pluggy import PluginManager
+from gevent import Timeout
+from pluggy import PluginManager, PluginValidationError
 
 from stonechat import hookspecs
-from stonechat.errors import StanzaError
+from stonechat.errors import JIDError, StanzaError
 from stonechat.hookspecs import HANDLED
 from stonechat.plugin import concerns_of
 from stonechat.stanza import Stanza
@@ -22,13 +23,27 @@ from stonechat.stanza import Stanza
 # One call in this many is timed; the sum is scaled up when it is shown.
 SAMPLE_EVERY = 64
 
+# What may come out of a plugin. A deadline that it let out is no Exception.
+FAULTS = (Exception, Timeout)
+
 
 class Call:
     """One plugin's implementation of one hook, and what it has cost."""
 
-    __slots__ = ("calls", "concerns", "errors", "function", "hook", "parameters", "plugin", "seconds")
+    __slots__ = (
+        "calls",
+        "concerns",
+        "errors",
+        "function",
+        "hook",
+        "parameters",
+        "plugin",
+        "seconds",
+    )
 
-    def __init__(self, hook: str, plugin: str, function: Callable[..., Any], parameters: Any) -> None:
+    def __init__(
+        self, hook: str, plugin: str, function: Callable[..., Any], parameters: Any
+    ) -> None:
         self.hook = hook
         self.plugin = plugin
         self.function = function
@@ -56,7 +71,7 @@ class FilterChain:
     """The implementations of a filter hook for one kind of stanza.
 
     `run` returns True when a plugin took the stanza over, raises StanzaError
-    when one refuses it.
+    when one refuses it, or JIDError where it looked at an address that is none.
     """
 
     __slots__ = ("_by_payload", "_calls", "_on_error", "_plain", "_tick", "_typed")
@@ -84,7 +99,7 @@ class FilterChain:
             return self._plain
         names = [name for name in stanza.children if name in by_payload]
         if self._typed:
-            type_ = "type:" + stanza.attributes.get("type", "")
+            type_ = f"type:{stanza.type}"
             if type_ in by_payload:
                 names.append(type_)
         if not names:
@@ -105,9 +120,10 @@ class FilterChain:
             try:
                 if call.function(*arguments, stanza) is HANDLED:
                     return True
-            except StanzaError:
+            except (StanzaError, JIDError):
+                # An address in the stanza that is none is its sender's fault.
                 raise
-            except Exception as error:  # noqa: BLE001 - the fault boundary of a plugin
+            except FAULTS as error:
                 self._failed(call, error, stanza)
         return False
 
@@ -118,15 +134,16 @@ class FilterChain:
             try:
                 if call.function(*arguments, stanza) is HANDLED:
                     return True
-            except StanzaError:
+            except (StanzaError, JIDError):
+                # An address in the stanza that is none is its sender's fault.
                 raise
-            except Exception as error:  # noqa: BLE001 - the fault boundary of a plugin
+            except FAULTS as error:
                 self._failed(call, error, stanza)
             finally:
                 call.seconds += time.perf_counter() - begun
         return False
 
-    def _failed(self, call: Call, error: Exception, stanza: Stanza) -> None:
+    def _failed(self, call: Call, error: BaseException, stanza: Stanza) -> None:
         """A filter fails closed: nobody can say what it would have refused."""
         call.errors += 1
         self._on_error(call, error, stanza)
@@ -150,13 +167,24 @@ class Hooks:
 
     def add(self, name: str, plugin: object) -> None:
         """Register a plugin's hooks; PluginValidationError for one that does not exist."""
-        self.manager.register(plugin, name)
         try:
+            self.manager.register(plugin, name)
             self.manager.check_pending()
-        except Exception:
-            self.manager.unregister(plugin)
+            self._refuse_wrappers(plugin)
+        except BaseException:
+            # pluggy keeps what it took before the one that is wrong.
+            if self.manager.is_registered(plugin):
+                self.manager.unregister(plugin)
             raise
         self.compile()
+
+    def _refuse_wrappers(self, plugin: object) -> None:
+        for caller in self.manager.get_hookcallers(plugin) or ():
+            for found in caller.get_hookimpls():
+                if found.plugin is plugin and (found.wrapper or found.hookwrapper):
+                    raise PluginValidationError(
+                        plugin, f"{caller.name}: wrappers of hooks are not called here"
+                    )
 
     def remove(self, plugin: object) -> None:
         """Forget a plugin's hooks."""
@@ -165,9 +193,7 @@ class Hooks:
 
     def compile(self) -> None:
         """Make the chains from the order that pluggy gives."""
-        old = {
-            (call.hook, call.plugin): call for calls in self._calls.values() for call in calls
-        }
+        old = {(call.hook, call.plugin): call for calls in self._calls.values() for call in calls}
         self._calls = {}
         self.version += 1
         for hook in hookspecs.KINDS:
@@ -212,7 +238,7 @@ class Hooks:
         for call in self._calls[hook]:
             try:
                 answers.append((call.plugin, self._invoke(call, arguments)))
-            except Exception as error:  # noqa: BLE001 - the fault boundary of a plugin
+            except FAULTS as error:
                 self._failed(call, error, arguments)
         return answers
 
@@ -223,7 +249,7 @@ class Hooks:
                 answer = self._invoke(call, arguments)
             except StanzaError:
                 raise
-            except Exception as error:  # noqa: BLE001 - the fault boundary of a plugin
+            except FAULTS as error:
                 self._failed(call, error, arguments)
                 continue
             if answer is not None:
@@ -235,7 +261,7 @@ class Hooks:
         for call in self._calls[hook]:
             try:
                 self._invoke(call, arguments)
-            except Exception as error:  # noqa: BLE001 - the fault boundary of a plugin
+            except FAULTS as error:
                 self._failed(call, error, arguments)
 
     def _invoke(self, call: Call, arguments: dict[str, Any]) -> Any:
@@ -247,7 +273,7 @@ class Hooks:
             # On the scale of the sampled ones.
             call.seconds += (time.perf_counter() - begun) / SAMPLE_EVERY
 
-    def _failed(self, call: Call, error: Exception, arguments: dict[str, Any]) -> None:
+    def _failed(self, call: Call, error: BaseException, arguments: dict[str, Any]) -> None:
         call.errors += 1
         stanza = next((a for a in arguments.values() if isinstance(a, Stanza)), None)
         self._on_error(call, error, stanza)

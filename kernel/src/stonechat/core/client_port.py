@@ -141,7 +141,9 @@ class ClientPort:
         stream = ClientStream(self, connection, admission)
         if self.options.tls == "direct":
             assert self.contexts is not None
-            connection.tls = self.contexts.accept(connection.descriptor)
+            connection.tls = self.contexts.accept(
+                connection.descriptor, request_certificate=self.options.client_certificates
+            )
         connection.start(stream)
 
 

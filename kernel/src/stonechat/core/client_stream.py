@@ -184,7 +184,7 @@ class ClientStream:
             domain = ""
         host = self._port.host(domain)
         if not header.to:
-            # Only one host: there is nothing to choose from.
+            # The first host of the configuration.
             host = self._port.host(self._port.default_domain)
         if host is None:
             self._send_header(self._port.default_domain, header.from_)
@@ -270,7 +270,11 @@ class ClientStream:
         assert contexts is not None and self._host is not None
         self._send(serialize(Element(NS_TLS, "proceed")))
         self._connection.start_tls(
-            contexts.accept(self._connection.descriptor, self._host.name)
+            contexts.accept(
+                self._connection.descriptor,
+                self._host.name,
+                request_certificate=self._port.options.client_certificates,
+            )
         )
 
     # SASL
@@ -290,7 +294,9 @@ class ClientStream:
             tls=self.is_secure,
             allow_plain_without_tls=self._port.allow_plain_without_tls,
             bindings=self._bindings(),
-            certificate_accounts=bool(self._certificate_accounts()),
+            certificate_accounts=any(
+                account.domain == host.name for account in self._certificate_accounts()
+            ),
         )
 
     def _sasl_input(self, request: SaslInput) -> None:

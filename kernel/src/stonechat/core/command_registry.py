@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from stonechat.commands import Command, CommandError, commands_of
-from stonechat.jid import JID
+from stonechat.errors import JIDError
+from stonechat.jid import JID, prepare_domain
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +29,7 @@ class CommandRegistry:
         self._offers: dict[str, list[Offer]] = {}
 
     def add_owner(self, owner: object, *, host: str = "", plugin: str = "") -> None:
-        """Offer the commands among an object's methods; ValueError for a name of another plugin."""
+        """Offer the commands among an object's methods; ValueError for another plugin's name."""
         found = commands_of(owner)
         for command, _ in found:
             for offer in self._offers.get(command.name, []):
@@ -67,7 +68,7 @@ class CommandRegistry:
             raise CommandError(f"there is no command {name!r}")
         command = offers[0].command
         host = ""
-        if all(parameter.name != "host" for parameter in command.parameters):
+        if offers[0].host and all(p.name != "host" for p in command.parameters):
             arguments = dict(arguments)
             host = str(arguments.pop("host", ""))
         values = command.read(arguments)
@@ -76,9 +77,14 @@ class CommandRegistry:
     def _choose(self, offers: list[Offer], values: dict[str, Any], host: str) -> Offer:
         if not offers[0].host:
             return offers[0]
-        domain = host or values.get("host") or next(
-            (value.domain for value in values.values() if isinstance(value, JID)), ""
-        )
+        domain = host or values.get("host")
+        if domain:
+            try:
+                domain = prepare_domain(domain)
+            except JIDError as error:
+                raise CommandError(f"host: {error}") from None
+        else:
+            domain = next((v.domain for v in values.values() if isinstance(v, JID)), "")
         if not domain and len(offers) == 1:
             return offers[0]
         for offer in offers:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import gevent
 from gevent.pool import Pool
 
-from stonechat.errors import StanzaError
+from stonechat.core.chains import FAULTS
+from stonechat.errors import JIDError, StanzaError
 from stonechat.iq import IGNORE, Component, Discipline, IqHandler, discipline_of
 from stonechat.stanza import Element, Iq
 
@@ -57,6 +58,8 @@ class IqTable:
             dispatch = queue.put
         elif queued == "parallel":
             dispatch = _Parallel(self).put
+        elif queued != "no_queue":
+            raise ValueError(f"there is no queueing discipline {queued!r}")
         self._entries[key] = _Entry(function, plugin, dispatch)
 
     def owner(self, key: tuple[str, str]) -> str:
@@ -94,17 +97,32 @@ class IqTable:
         host = self._host
         try:
             payload = entry.function(iq)
+            if payload is IGNORE:
+                return
+            if payload is not None and not isinstance(payload, Element):
+                raise TypeError(f"a handler answers with an Element, not with {payload!r}")
+            result = iq.result(payload)
         except StanzaError as error:
             host.router.bounce(iq, error)
-            return
-        except Exception as error:  # noqa: BLE001 - the stanza boundary
+        except JIDError as error:
+            host.router.bounce(iq, StanzaError("jid-malformed", str(error)))
+        except FAULTS as error:
             name = getattr(entry.function, "__name__", "iq handler")
             host.plugin_failed(entry.plugin, name, error, iq)
             host.router.bounce(iq, StanzaError("internal-server-error"))
-            return
-        if payload is not IGNORE:
-            assert payload is None or isinstance(payload, Element)
-            host.router.route(iq.result(payload))
+        except BaseException:
+            # The greenlet is killed; its request is answered all the same.
+            host.router.bounce(iq, StanzaError("internal-server-error"))
+            raise
+        else:
+            host.router.route(result)
+
+    def run_late(self, entry: _Entry, iq: Iq) -> None:
+        """Run what had to wait, if its handler is still there."""
+        if self._entries.get((iq.type, iq.namespace)) is entry:
+            self.run(entry, iq)
+        else:
+            self._host.router.bounce(iq, StanzaError("service-unavailable"))
 
 
 class _OneQueue:
@@ -126,9 +144,12 @@ class _OneQueue:
     def _work(self) -> None:
         try:
             while self._waiting:
-                self._table.run(*self._waiting.popleft())
+                self._table.run_late(*self._waiting.popleft())
         finally:
-            self._working = False
+            # Whatever ends this worker, those who wait are not left behind.
+            self._working = bool(self._waiting)
+            if self._working:
+                gevent.spawn(self._work)
 
 
 class _Parallel:
@@ -148,6 +169,6 @@ class _Parallel:
             raise StanzaError("resource-constraint", "Too many requests are waiting.")
 
     def _work(self, entry: _Entry, iq: Iq) -> None:
-        self._table.run(entry, iq)
+        self._table.run_late(entry, iq)
         while self._waiting:
-            self._table.run(*self._waiting.popleft())
+            self._table.run_late(*self._waiting.popleft())

@@ -7,8 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import gevent
 
+from stonechat.core.chains import FAULTS
+from stonechat.errors import JIDError, StanzaError
 from stonechat.host import Timer
 from stonechat.iq import Component, Discipline, IqHandler
+from stonechat.jid import prepare_domain
 from stonechat.stanza import Stanza
 
 if TYPE_CHECKING:
@@ -37,20 +40,40 @@ class Ledger:
 
     def register_route(self, domain: str, handler: Callable[[Stanza], None]) -> None:
         self._must_be_open()
-        self._host.router.add_route(domain, handler, self._plugin)
+        domain = _prepared(domain)
+
+        def receive(stanza: Stanza) -> None:
+            try:
+                handler(stanza)
+            except (StanzaError, JIDError):
+                raise
+            except FAULTS as error:
+                self._failed(handler, error, stanza)
+                raise StanzaError("internal-server-error") from error
+
+        self._host.router.add_route(domain, receive, self._plugin)
         self._routes.add(domain)
 
     def unregister_route(self, domain: str) -> None:
+        domain = _prepared(domain)
         self._routes.remove(domain)
         self._host.router.remove_route(domain)
 
     def add_iq_handler(
-        self, component: Component, namespace: str, function: IqHandler, discipline: Discipline
+        self,
+        component: Component,
+        namespace: str,
+        function: IqHandler,
+        discipline: Discipline | None,
     ) -> None:
         self._must_be_open()
         table = self._host.iq_table(component)
         table.add(("get", namespace), function, self._plugin, discipline)
-        table.add(("set", namespace), function, self._plugin, discipline)
+        try:
+            table.add(("set", namespace), function, self._plugin, discipline)
+        except ValueError:
+            table.remove(("get", namespace))
+            raise
         self._handlers.add((component, namespace))
 
     def remove_iq_handler(self, component: Component, namespace: str) -> None:
@@ -97,7 +120,8 @@ class Ledger:
         self._services.clear()
         # A plugin that stops itself does so in one of its own greenlets.
         others = [g for g in self._greenlets if g is not gevent.getcurrent()]
-        gevent.killall(others, timeout=STOP_SECONDS)
+        with gevent.Timeout(STOP_SECONDS, False):
+            gevent.killall(others)
         alive = sum(not greenlet.dead for greenlet in others)
         if alive:
             self._host.log.error(
@@ -111,9 +135,21 @@ class Ledger:
     def _guarded(self, function: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
         try:
             return function(*arguments)
-        except Exception as error:  # noqa: BLE001 - the fault boundary of a plugin
-            self._host.plugin_failed(self._plugin, getattr(function, "__name__", "?"), error, None)
+        except FAULTS as error:
+            self._failed(function, error, None)
             return None
+
+    def _failed(
+        self, function: Callable[..., Any], error: BaseException, stanza: Stanza | None
+    ) -> None:
+        self._host.plugin_failed(self._plugin, getattr(function, "__name__", "?"), error, stanza)
+
+
+def _prepared(domain: str) -> str:
+    """A domain as addresses spell it; one with `*.` before it stands for its subdomains."""
+    if domain.startswith("*."):
+        return f"*.{prepare_domain(domain[2:])}"
+    return prepare_domain(domain)
 
 
 class PluginTimer:

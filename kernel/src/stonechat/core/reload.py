@@ -189,6 +189,7 @@ class _Change:
         # As before until the next start.
         fixed: dict[str, Any] = {name: getattr(old, name) for name in self.plan.restart_needed}
         server.configuration = replace(new, **fixed)
+        server.router.max_hops = new.limits.max_hops
         server.contexts = self.contexts
         for change in self.plan.listeners_changed:
             self._port_of(change.old, but=self.closing).options = change.new  # type: ignore[assignment]

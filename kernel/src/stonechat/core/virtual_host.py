@@ -87,7 +87,10 @@ class VirtualHost:
         self.plugins: HostPlugins
 
     def iq_table(self, component: Component) -> IqTable:
-        return self.local_iq if component == "local" else self.account_iq
+        for table in (self.local_iq, self.account_iq):
+            if table.component == component:
+                return table
+        raise ValueError(f"a component is local or sm, not {component!r}")
 
     # What `stonechat.host.Host` hands on
 

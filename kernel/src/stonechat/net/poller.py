@@ -277,11 +277,12 @@ class _Watchers:
         if self._reported and not self._paused:
             self._turn()
 
-    def _report(self, connection: Connection, events: int) -> None:
-        # The hub does not say which of the two it was; both are tried.
+    def _report(self, events: int, connection: Connection) -> None:
         if not connection.reported:
             connection.reported = True
-            self._reported.append((connection, events))
+            # The hub's bits: 1 is reading, 2 is writing.
+            ours = (READ if events & 1 else 0) | (WRITE if events & 2 else 0)
+            self._reported.append((connection, ours))
 
     def poll(self, ready: deque[tuple[Connection, int]]) -> None:
         for _ in range(min(EVENTS_PER_TURN, len(self._reported))):
@@ -297,11 +298,10 @@ class _Watchers:
             watcher.stop()
             watcher.close()
         if events:
-            # The hub's bits: 1 is reading, 2 is writing.
             mask = (1 if events & READ else 0) | (2 if events & WRITE else 0)
             watcher = self._watchers[connection] = self._hub.loop.io(connection.descriptor, mask)
             if not self._paused:
-                watcher.start(self._report, connection, events)
+                watcher.start(self._report, connection, pass_events=True)
 
     def connections(self) -> list[Connection]:
         return list(self._watchers)
@@ -316,7 +316,7 @@ class _Watchers:
         if self._paused:
             self._paused = False
             for connection, watcher in self._watchers.items():
-                watcher.start(self._report, connection, connection.polled)
+                watcher.start(self._report, connection, pass_events=True)
 
     def close(self) -> None:
         for watcher in (self._after, *self._watchers.values()):

@@ -112,15 +112,20 @@ class TlsContexts(ContextSet):
                 hosts[name.encode()] = (host, contexts[pair])
         self._hosts = hosts
 
-    def accept(self, descriptor: int, host: str = "") -> TlsSocket:
+    def accept(
+        self, descriptor: int, host: str = "", *, request_certificate: bool = True
+    ) -> TlsSocket:
         """The server's end of TLS on a non-blocking socket.
 
         `host` is the one the stream header was for: its certificate goes to a client
-        that names no host in TLS, or one that is not served.
+        that names no host in TLS, or one that is not served. A client that is not to be
+        asked for a certificate is not, whatever `request_client_certificate` says.
         """
         hosts = self._hosts
         found = _find_host(hosts, host.encode()) or hosts[self._default_host.encode()]
         connection = _connection(found[1], descriptor, Notes(hosts, self._protocols))
+        if self._request and not request_certificate:
+            connection.set_verify(SSL.VERIFY_NONE)
         connection.set_accept_state()
         return _socket_class()(connection)
 

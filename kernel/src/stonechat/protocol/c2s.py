@@ -104,6 +104,8 @@ class C2SStream:
 
     def receive(self, data: bytes, handle: Callable[[C2SEvent], None]) -> list[Event]:
         """Read octets; returns what came behind the binding and belongs to the session."""
+        if self.state is State.ENCRYPTING:
+            raise StreamError("policy-violation", "Octets in the clear after <starttls/>.")
         fault: XMLError | None = None
         splitter = self.splitter
         try:

@@ -11,11 +11,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from stonechat.testing.client import RawStream, TestClient
+    from stonechat.testing.client import TestClient, error_of
     from stonechat.testing.clock import TestClock
     from stonechat.testing.contracts import AuthBackendContract
     from stonechat.testing.kit import TestHost, TestServer
     from stonechat.testing.process import ServerProcess
+    from stonechat.testing.stream import RawStream
 
 __all__ = [
     "AuthBackendContract",
@@ -25,16 +26,18 @@ __all__ = [
     "TestClock",
     "TestHost",
     "TestServer",
+    "error_of",
 ]
 
 _MODULES = {
     "AuthBackendContract": "contracts",
-    "RawStream": "client",
+    "RawStream": "stream",
     "ServerProcess": "process",
     "TestClient": "client",
     "TestClock": "clock",
     "TestHost": "kit",
     "TestServer": "kit",
+    "error_of": "client",
 }
 
 

@@ -13,8 +13,6 @@ from stonechat.stanza import Iq, Message, Presence, Stanza
 from stonechat.testing.stream import DEADLINE, RawStream, Received
 from stonechat.xml import Element
 
-__all__ = ["RawStream", "TestClient", "error_of"]
-
 
 class TestClient:
     """A client with a bound resource. `stream` is what it speaks through."""

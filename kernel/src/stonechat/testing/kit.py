@@ -20,7 +20,7 @@ from stonechat.testing.client import TestClient
 from stonechat.testing.clock import TestClock
 from stonechat.testing.rest import TestedServer
 from stonechat.testing.stream import RawStream
-from stonechat.testing.transport import MemoryConnection, MemoryPort, Peer
+from stonechat.testing.transport import MemoryConnection, MemoryPort
 from stonechat.testing.watch import GreenletWatch, LogWatch, leaks_of_hosts, leaks_of_plugin
 
 if TYPE_CHECKING:
@@ -225,18 +225,23 @@ class TestServer:
     # For hosts
 
     def _connect(
-        self, address: str, peer: Peer, *, tls: bool, starttls: Starttls
-    ) -> MemoryConnection:
+        self, name: str, domain: str, address: str, *, tls: bool, starttls: Starttls
+    ) -> RawStream:
         kernel = self.kernel
         limits = kernel.configuration.limits
-        options = ClientListener(
-            type="c2s", port=0, starttls=starttls, negotiation_timeout=limits.negotiation_timeout
-        )
+        inherited = {
+            name: getattr(limits, name)
+            for name in ClientListener.model_fields
+            if name in type(limits).model_fields
+        }
+        options = ClientListener(type="c2s", port=0, starttls=starttls, **inherited)
         connection = MemoryConnection(
-            kernel, self.clock, address, peer, kernel._connection_failed, tls=tls
+            kernel, self.clock, address, kernel._connection_failed, tls=tls
         )
+        stream = RawStream(name, domain, connection, self.settle)
+        self._streams.append(stream)
         MemoryPort(options, kernel).begin(connection.as_connection())
-        return connection
+        return stream
 
 
 class TestHost:
@@ -358,13 +363,9 @@ class TestHost:
 
         With `header=False` it has sent nothing at all yet: see its `open()` and `send()`.
         """
-        stream = RawStream(
-            f"a stranger from {address}",
-            self.name,
-            lambda peer: self.server._connect(address, peer, tls=tls, starttls=starttls),
-            self.server.settle,
+        stream = self.server._connect(
+            f"a stranger from {address}", self.name, address, tls=tls, starttls=starttls
         )
-        self.server._streams.append(stream)
         if header:
             stream.open(**({"xml:lang": lang} if lang else {}))
         return stream

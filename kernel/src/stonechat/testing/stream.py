@@ -45,7 +45,7 @@ class RawStream(Peer):
         self,
         name: str,
         domain: str,
-        connect: Callable[[Peer], MemoryConnection],
+        connection: MemoryConnection,
         settle: Callable[[], None],
     ) -> None:
         self.name = name
@@ -59,7 +59,8 @@ class RawStream(Peer):
         self._error: Element | None = None
         self._has_ended = False
         self._arrived = Event()
-        self.connection = connect(self)
+        self.connection = connection
+        connection.peer = self
 
     def __repr__(self) -> str:
         return f"<RawStream {self.name}>"

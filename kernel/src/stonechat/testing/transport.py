@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, cast
 import gevent
 
 from stonechat.core.client_port import ClientPort
-from stonechat.net.connection import LINGER_SECONDS, Connection, Handler
+from stonechat.net.connection import FLUSH_SECONDS, UNSENT_FACTOR, Connection, Handler
 from stonechat.net.tls import TlsContexts
 from stonechat.net.tls_socket import TlsSocket
 
@@ -61,7 +61,9 @@ class MemoryTls:
 class _MemoryContexts:
     """Certificates for every host, all of them imagined."""
 
-    def accept(self, descriptor: int, host: str = "") -> MemoryTls:
+    def accept(
+        self, descriptor: int, host: str = "", *, request_certificate: bool = True
+    ) -> MemoryTls:
         return MemoryTls(host)
 
 
@@ -87,7 +89,6 @@ class MemoryConnection:
         node: Node,
         clock: TestClock,
         address: str,
-        peer: Peer,
         on_error: Callable[[Connection, BaseException], None],
         *,
         tls: bool,
@@ -102,13 +103,13 @@ class MemoryConnection:
         self._tls = MemoryTls(is_established=True) if tls else None
         self._clock = clock
         self._timers = node.timers
-        self._peer = peer
+        self.peer = Peer()
         self._on_error = on_error
         self._handler: Handler | None = None
         self._inbox: deque[bytes | _Signal] = deque()
         self._unread: list[bytes] = []
         self._worker: gevent.Greenlet | None = None
-        self._is_read = True
+        self._client_reads = True
         self._lost: tuple[Handler, str] | None = None
         self._ending = False
         self._stuck = False
@@ -131,25 +132,30 @@ class MemoryConnection:
 
     def hang_up(self) -> None:
         """The client's end is closed: by itself, or because its network is gone."""
-        self._put(_Signal.END)
+        if self._stuck:
+            # Not read any more, but this is noticed all the same.
+            self._destroy("closed by the peer")
+        else:
+            self._put(_Signal.END)
 
     def stop_reading(self) -> None:
         """The client takes nothing more off its socket."""
-        self._is_read = False
+        self._client_reads = False
 
     def go_on_reading(self) -> None:
         """The client takes what waits for it."""
-        self._is_read = True
+        self._client_reads = True
         waiting, self._unread = self._unread, []
         self.unsent = 0
         for data in waiting:
-            self._peer.octets_came(data)
-        if self._stuck:
+            self.peer.octets_came(data)
+        if self._ending:
+            self._send_end()
+        elif self._stuck:
             self._stuck = False
-            if not self._ending and self._handler is not None:
+            if self._handler is not None:
                 self._handler.output_flowing()
-        if self._ending and not self.is_closed:
-            self._peer.end_came()
+            self._wake()
 
     def end_work(self) -> None:
         """Stop a handler that still waits for something, as the end of a process does."""
@@ -165,14 +171,18 @@ class MemoryConnection:
     # The server's side: the worker
 
     def _wake(self) -> None:
-        if self._worker is None and self._handler is not None and self._paused is None:
+        if self._worker is None and self._inbox and self._is_read:
             self._worker = gevent.spawn(self._work)
+
+    @property
+    def _is_read(self) -> bool:
+        return not (self.is_closed or self._stuck or self._paused) and self._handler is not None
 
     def _work(self) -> None:
         try:
-            while self._inbox and not self.is_closed and self._paused is None:
+            while self._inbox and self._is_read:
                 self._take(self._inbox.popleft())
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - the boundary of a connection
             self._on_error(self.as_connection(), error)
             self.abort("internal error")
         self._worker = None
@@ -227,8 +237,7 @@ class MemoryConnection:
 
     def start(self, handler: Handler) -> None:
         self._handler = handler
-        if self._inbox:
-            self._wake()
+        self._wake()
 
     def start_tls(self, tls: TlsSocket) -> None:
         self._tls = cast(MemoryTls, tls)
@@ -236,23 +245,38 @@ class MemoryConnection:
     def write(self, data: bytes) -> None:
         if self._ending or self.is_closed:
             return
-        if self._is_read:
-            self._peer.octets_came(data)
+        if self._client_reads:
+            self.peer.octets_came(data)
             return
         self._unread.append(data)
         self.unsent += len(data)
-        if self.unsent > self.unsent_limit and not self._stuck:
+        if self.unsent <= self.unsent_limit:
+            return
+        if not self._stuck:
             self._stuck = True
-            assert self._handler is not None
-            self._handler.output_stuck()
+            if self._handler is not None:
+                self._handler.output_stuck()
+        elif self.unsent > UNSENT_FACTOR * self.unsent_limit:
+            self._destroy("the peer does not read")
 
     def close(self) -> None:
         if self._ending or self.is_closed:
             return
         self._ending = True
-        self._linger = self._timers.add(LINGER_SECONDS, self._destroy, "closed")
-        if self._is_read:
-            self._peer.end_came()
+        if self._tls is not None and not self._tls.is_established:
+            self._destroy("closed")
+            return
+        self._linger = self._timers.add(FLUSH_SECONDS, self._destroy, "the peer does not read")
+        if not self.unsent:
+            self._send_end()
+
+    def _send_end(self) -> None:
+        # The client closes its own side when it sees this; nothing has to linger.
+        self._stuck = False
+        if self._paused is not None:
+            self._paused.cancel()
+            self._paused = None
+        self.peer.end_came()
 
     def abort(self, reason: str) -> None:
         self._destroy(reason)
@@ -269,7 +293,7 @@ class MemoryConnection:
         self._unread.clear()
         self.unsent = 0
         self._tls = None
-        self._peer.end_came()
+        self.peer.end_came()
         handler, self._handler = self._handler, None
         if handler is None:
             return

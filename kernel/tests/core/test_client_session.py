@@ -1,0 +1,232 @@
+"""A bound session whose client is silent, or does not read (robustness, promise R8)."""
+
+import pytest
+
+from stonechat import hookimpl
+
+MEGABYTE = 1024 * 1024
+
+
+@pytest.fixture
+def capulet(server):
+    return server.host("capulet.example")
+
+
+@pytest.fixture
+def romeo(capulet):
+    return capulet.connect("romeo@capulet.example/orchard")
+
+
+@pytest.fixture
+def juliet(capulet):
+    client = capulet.connect("juliet@capulet.example/balcony")
+    client.available()
+    return client
+
+
+def flood(sender, recipient, octets):
+    for _ in range(octets // 50_000 + 1):
+        sender.message(recipient.bare, "x" * 50_000)
+
+
+def session_of(capulet, client):
+    return capulet.kernel.session(client.jid)
+
+
+# Silence
+
+
+def test_a_client_that_was_silent_for_long_gets_white_space(server):
+    server.configure(limits={"idle_timeout": "60 s"})
+    host = server.host("capulet.example")
+    juliet = host.connect("juliet@capulet.example/balcony")
+    connection = juliet.stream.connection
+    connection.stop_reading()
+    server.clock.advance(50)
+    assert connection.unsent == 0
+    server.clock.advance(20)
+    assert connection.unsent > 0
+    connection.go_on_reading()
+    server.clock.advance(3600)
+    assert not juliet.is_closed
+    assert juliet.received() == []
+
+
+def test_a_client_that_is_silent_and_does_not_read_is_gone(server):
+    server.configure(limits={"idle_timeout": "60 s"})
+    host = server.host("capulet.example")
+    juliet = host.connect("juliet@capulet.example/balcony")
+    juliet.stream.connection.stop_reading()
+    server.clock.advance(140)
+    assert juliet.is_closed
+    assert host.kernel.sessions("juliet") == ()
+
+
+def test_a_client_that_speaks_gets_no_white_space(server):
+    server.configure(limits={"idle_timeout": "60 s"})
+    host = server.host("capulet.example")
+    juliet = host.connect("juliet@capulet.example/balcony")
+    connection = juliet.stream.connection
+    connection.stop_reading()
+    for _ in range(10):
+        server.clock.advance(30)
+        juliet.send(" ")
+    assert connection.unsent == 0
+
+
+# Not reading
+
+
+def test_past_the_bound_messages_go_where_those_for_nobody_go(capulet, juliet, romeo):
+    kept = []
+
+    class Spool:
+        def __init__(self, host, options):
+            pass
+
+        @hookimpl
+        def stonechat_message_undelivered(self, message):
+            kept.append(message.body)
+            return True
+
+    capulet.enable("spool", plugin_class=Spool)
+    juliet.stream.connection.stop_reading()
+    flood(romeo, juliet, 3 * MEGABYTE)
+    session = session_of(capulet, juliet)
+    assert MEGABYTE < session.unsent < MEGABYTE + 60_000
+    assert not session.takes_messages
+    assert len(kept) > 30
+    juliet.stream.connection.go_on_reading()
+    kept.clear()
+    romeo.message(juliet.bare, "Canst thou hear me?")
+    assert kept == []
+    assert juliet.received()[-1].body == "Canst thou hear me?"
+
+
+def test_who_reads_again_in_time_keeps_the_session(server, capulet, juliet, romeo):
+    server.expect_errors()
+    juliet.stream.connection.stop_reading()
+    flood(romeo, juliet, 2 * MEGABYTE)
+    server.clock.advance(29)
+    juliet.stream.connection.go_on_reading()
+    server.clock.advance(3600)
+    assert not juliet.is_closed
+
+
+def test_who_does_not_read_for_half_a_minute_loses_the_session(server, capulet, juliet, romeo):
+    juliet.stream.connection.stop_reading()
+    flood(romeo, juliet, 2 * MEGABYTE)
+    server.clock.advance(31)
+    assert juliet.is_closed
+    assert capulet.kernel.sessions("juliet") == ()
+    romeo.message(juliet.bare, "Hist!")
+    assert romeo.received()[-1].type == "error"
+
+
+def test_presence_past_twice_the_bound_ends_the_session(capulet, juliet, romeo):
+    juliet.stream.connection.stop_reading()
+    status = "x" * 100_000
+    for _ in range(40):
+        romeo.send(f"<presence to='{juliet.jid}'><status>{status}</status></presence>")
+        if juliet.is_closed:
+            break
+    assert juliet.is_closed
+    assert capulet.kernel.sessions("juliet") == ()
+
+
+def test_a_client_that_sends_too_fast_is_read_slower(server):
+    server.configure(limits={"rate": "10 KiB/s"})
+    host = server.host("capulet.example")
+    romeo = host.connect("romeo@capulet.example/orchard")
+    romeo.message(romeo.jid, "x" * 40_000)
+    romeo.message(romeo.jid, "last")
+    assert [len(message.body) for message in romeo.received()] == [40_000]
+    server.clock.advance(2)
+    assert romeo.received() == []
+    server.clock.advance(3)
+    assert romeo.receive_message().body == "last"
+
+
+# The end
+
+
+class Watching:
+    """Writes down what it is told of sessions, in order."""
+
+    def __init__(self, host, options):
+        self.host = host
+        self.told = []
+
+    @hookimpl
+    def stonechat_session_bound(self, session):
+        self.told.append(("bound", session.jid.resource))
+
+    @hookimpl
+    def stonechat_presence_changed(self, session, presence, previous):
+        self.told.append((presence.type or "available", previous is not None))
+
+    @hookimpl
+    def stonechat_session_closed(self, session):
+        gone = self.host.session(session.jid) is None
+        self.told.append(("closed", gone, session.is_open))
+
+
+@pytest.mark.parametrize("end", ["disconnect", "drop", "replaced", "removed"])
+@pytest.mark.parametrize("was_available", [True, False])
+def test_however_a_session_ends_plugins_are_told_once_and_in_order(
+    server, capulet, end, was_available
+):
+    plugin = capulet.enable("watching", plugin_class=Watching)
+    juliet = capulet.connect("juliet@capulet.example/balcony")
+    if was_available:
+        juliet.available()
+    if end == "replaced":
+        capulet.connect("juliet@capulet.example/balcony")
+    elif end == "removed":
+        capulet.kernel.accounts.remove("juliet")
+        assert juliet.closed_with() == "not-authorized"
+    else:
+        getattr(juliet, end)()
+    told = [("bound", "balcony")]
+    if was_available:
+        told += [("available", False), ("unavailable", True)]
+    told.append(("closed", True, False))
+    if end == "replaced":
+        told.append(("bound", "balcony"))
+    assert plugin.told == told
+
+
+def test_a_client_that_said_it_was_gone_is_not_said_to_be_gone_again(capulet):
+    plugin = capulet.enable("watching", plugin_class=Watching)
+    juliet = capulet.connect("juliet@capulet.example/balcony")
+    juliet.available()
+    juliet.unavailable()
+    juliet.unavailable()
+    juliet.drop()
+    assert [event[0] for event in plugin.told] == ["bound", "available", "unavailable", "closed"]
+
+
+def test_what_a_client_sent_before_it_left_is_delivered(capulet, juliet, romeo):
+    romeo.send(f"<message to='{juliet.bare}'><body>Farewell</body></message></stream:stream>")
+    assert juliet.receive_message().body == "Farewell"
+    assert romeo.closed_with() == ""
+
+
+def test_marks_that_only_the_server_makes_are_taken_off_before_any_hook_sees_them(
+    capulet, juliet, romeo
+):
+    romeo.send(
+        f"<message to='{juliet.bare}'>"
+        "<stanza-id xmlns='urn:xmpp:sid:0' by='capulet.example' id='1'/>"
+        "<stanza-id xmlns='urn:xmpp:sid:0' by='romeo@capulet.example' id='2'/>"
+        "<stanza-id xmlns='urn:xmpp:sid:0' by='montague.example' id='3'/>"
+        "<delay xmlns='urn:xmpp:delay' from='juliet@capulet.example' stamp='x'/>"
+        "<occupant-id xmlns='urn:xmpp:occupant-id:0' id='x'/><body>Hi</body></message>"
+    )
+    message = juliet.receive_message()
+    assert [e.get("by") for e in message.element.find_all("stanza-id", "urn:xmpp:sid:0")] == [
+        "montague.example"
+    ]
+    assert not message.has("urn:xmpp:delay", "delay")
+    assert not message.has("urn:xmpp:occupant-id:0", "occupant-id")
+    assert message.body == "Hi"
