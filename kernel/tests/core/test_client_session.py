@@ -1,8 +1,11 @@
 """A bound session whose client is silent, or does not read (robustness, promise R8)."""
 
+import sys
+
 import pytest
 
 from stonechat import hookimpl
+from stonechat.testing import error_of
 
 MEGABYTE = 1024 * 1024
 
@@ -230,3 +233,46 @@ def test_marks_that_only_the_server_makes_are_taken_off_before_any_hook_sees_the
     assert not message.has("urn:xmpp:delay", "delay")
     assert not message.has("urn:xmpp:occupant-id:0", "occupant-id")
     assert message.body == "Hi"
+
+
+def test_a_mark_that_names_another_host_of_this_node_is_taken_off_too(server, capulet, romeo):
+    verona = server.host("verona.example")
+    nurse = verona.connect("nurse@verona.example/hall")
+    romeo.send(
+        "<message to='nurse@verona.example/hall'>"
+        "<stanza-id xmlns='urn:xmpp:sid:0' by='nurse@verona.example' id='1'/>"
+        "<delay xmlns='urn:xmpp:delay' from='verona.example' stamp='x'/><body>Hi</body></message>"
+    )
+    message = nurse.receive_message()
+    assert not message.has("urn:xmpp:sid:0", "stanza-id")
+    assert not message.has("urn:xmpp:delay", "delay")
+
+
+def test_white_space_comes_once_for_each_long_silence(server, monkeypatch):
+    server.configure(limits={"idle_timeout": 60})
+    juliet = server.host("capulet.example").connect("juliet@capulet.example/balcony")
+    sent = []
+    monkeypatch.setattr(juliet.stream.connection.peer, "octets_came", sent.append)
+    for _ in range(30):
+        server.clock.advance(10)
+    assert 4 <= sent.count(b" ") <= 6
+
+
+def test_a_plugin_that_exits_does_not_end_the_server(server):
+    class Quitter:
+        def __init__(self, host, options):
+            self.host = host
+
+        @hookimpl
+        def stonechat_message_from_user(self, session, message):
+            if message.body == "Quit":
+                raise SystemExit(3)
+            self.host.spawn(sys.exit, 3)
+
+    server.expect_errors()
+    capulet = server.host("capulet.example", plugin_classes={"quitter": Quitter}, quitter={})
+    juliet = capulet.connect("juliet@capulet.example/balcony")
+    juliet.message("juliet@capulet.example/balcony", "Quit")
+    assert error_of(juliet.receive_message()).condition == "internal-server-error"
+    juliet.message("juliet@capulet.example/balcony", "Hello")
+    assert juliet.receive_message().body == "Hello"

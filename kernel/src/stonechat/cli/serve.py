@@ -76,7 +76,10 @@ def _run(configuration: Configuration) -> int:
     from stonechat.core.server import Server
 
     server = Server(configuration, control=True)
-    gevent.get_hub().print_exception = _exception_logger(server)
+    hub = gevent.get_hub()
+    hub.print_exception = _exception_logger(server)
+    # One greenlet that exits must not end the process for all.
+    hub.SYSTEM_ERROR = (KeyboardInterrupt, SystemError)
     signals = _Signals(server)
     server.start()
     _settle_memory()

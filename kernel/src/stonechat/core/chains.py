@@ -24,7 +24,7 @@ from stonechat.stanza import Stanza
 SAMPLE_EVERY = 64
 
 # What may come out of a plugin. A deadline that it let out is no Exception.
-FAULTS = (Exception, Timeout)
+FAULTS = (Exception, Timeout, SystemExit)
 
 
 class Call:

@@ -17,6 +17,7 @@ from stonechat.xml import Element
 
 if TYPE_CHECKING:
     from stonechat.core.client_stream import Port
+    from stonechat.core.router import Router
     from stonechat.core.virtual_host import VirtualHost
     from stonechat.host import Timer
     from stonechat.net.connection import Connection
@@ -113,14 +114,16 @@ class ClientSession:
     def send(self, stanza: Stanza) -> None:
         self._connection.write(stanza.to_bytes())
 
-    def keep_alive(self) -> None:
+    def keep_alive(self, every: float) -> None:
         """White space to a client silent for long: it shows a dead connection (4.6.1).
 
-        One that left our octets unfetched for twice as long is gone.
+        Asked `every` so many seconds. One that left our octets unfetched for
+        twice as long is gone.
         """
         longest = self._port.options.idle_timeout
         idle = self.idle_seconds
-        if not longest or idle < longest or not self.is_open:
+        # Once for each such silence, not at each asking.
+        if not longest or idle < longest or idle % longest >= every or not self.is_open:
             return
         if self._connection.unsent and idle >= 2 * longest:
             self._log_fault("connection-timeout", "the client does not read")
@@ -188,8 +191,6 @@ class ClientSession:
         self.takes_messages = False
         if self._stuck_timer is None:
             self._stuck_timer = self._host.timers.add(STUCK_SECONDS, self._give_up)
-        elif self._connection.unsent > 2 * self._connection.unsent_limit:
-            self._give_up()
 
     def output_flowing(self) -> None:
         self.takes_messages = True
@@ -255,7 +256,7 @@ class ClientSession:
         stanza.stamp(self.jid)
         for child in stanza.children:
             if child in _SERVER_MARKS:
-                _strip_server_marks(stanza, self._host.name)
+                _strip_server_marks(stanza, self._host.router)
                 break
         try:
             kind = type(stanza)
@@ -335,18 +336,19 @@ class ClientSession:
             host.account_iq.answer(iq)
 
 
-def _strip_server_marks(stanza: Stanza, domain: str) -> None:
+def _strip_server_marks(stanza: Stanza, router: Router) -> None:
     """Take away every mark that claims to be ours, before any hook sees the stanza."""
     with stanza.edit() as tree:
         for child in tree.elements:
             attribute = _SERVER_MARKS.get(child.qualified_name)
-            if attribute is not None and (not attribute or _is_ours(child, attribute, domain)):
+            if attribute is not None and (not attribute or _is_ours(child, attribute, router)):
                 tree.remove(child)
 
 
-def _is_ours(child: Element, attribute: str, domain: str) -> bool:
+def _is_ours(child: Element, attribute: str, router: Router) -> bool:
+    """Whether a mark names a domain that this node answers for, a service's among them."""
     try:
-        return JID.parse(child.get(attribute)).domain == domain
+        return bool(router.owner(JID.parse(child.get(attribute)).domain))
     except JIDError:
         # A client that looks less closely might take it for ours.
         return True

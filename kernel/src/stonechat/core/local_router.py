@@ -25,15 +25,16 @@ class LocalRouter:
             self._host.session_manager.receive(stanza)
         elif isinstance(stanza, Iq):
             self._receive_iq(stanza)
-        elif not self._host.first("stonechat_stanza_to_host", {"stanza": stanza}):
-            if isinstance(stanza, Message):
-                raise StanzaError("service-unavailable")
+        elif self._host.first("stonechat_stanza_to_host", {"stanza": stanza}):
+            return
+        elif isinstance(stanza, Message):
+            raise StanzaError("service-unavailable")
 
     def _receive_iq(self, iq: Iq) -> None:
+        iq.check()
         if not iq.is_request:
             self._host.requests.answered(iq)
             return
-        iq.check()
         assert iq.to is not None
         if iq.to.resource:
             # A host has no resources.

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from gevent.event import AsyncResult
 
 from stonechat.errors import STANZA_ERROR_TYPES, StanzaError
+from stonechat.jid import JID
 from stonechat.namespaces import NS_CLIENT, NS_STANZA_ERRORS
 from stonechat.stanza import Iq, new_id
 
@@ -23,7 +24,7 @@ class Requests:
     def __init__(self, router: Router, timers: TimerWheel) -> None:
         self._router = router
         self._timers = timers
-        self._waiting: dict[str, tuple[str, AsyncResult[Iq]]] = {}
+        self._waiting: dict[str, tuple[JID | None, AsyncResult[Iq]]] = {}
 
     def __len__(self) -> int:
         return len(self._waiting)
@@ -36,7 +37,7 @@ class Requests:
         with iq.edit() as tree:
             tree.attributes["id"] = id_
         answer: AsyncResult[Iq] = AsyncResult()
-        self._waiting[id_] = (iq.attributes.get("to", ""), answer)
+        self._waiting[id_] = (iq.to, answer)
         late = StanzaError("remote-server-timeout")
         timer = self._timers.add(timeout, answer.set_exception, late)
         try:
@@ -52,8 +53,8 @@ class Requests:
     def answered(self, iq: Iq) -> None:
         """A result or an error has come; one that nobody waits for is dropped."""
         waiting = self._waiting.get(iq.id)
-        # Only whom we asked can answer.
-        if waiting is not None and iq.attributes.get("from", "") == waiting[0]:
+        # Only whom we asked can answer, however it spells its address.
+        if waiting is not None and iq.from_ == waiting[0]:
             waiting[1].set(iq)
 
 

@@ -310,7 +310,7 @@ class Server:
     def _space_out(self) -> None:
         for host in list(self.hosts.values()):
             for number, session in enumerate(host.session_manager):
-                session.keep_alive()
+                session.keep_alive(SWEEP_SECONDS)
                 if number % SESSIONS_PER_SLICE == 0:
                     gevent.sleep(0)
 

@@ -111,10 +111,9 @@ class SessionManager:
         if sessions:
             if len(sessions) == 1:
                 (session,) = sessions.values()
-                if session.presence is not None and session.priority >= 0:
-                    if session.takes_messages:
-                        session.send(message)
-                        return
+                if session.presence is not None and session.priority >= 0 and session.takes_messages:
+                    session.send(message)
+                    return
             else:
                 chosen = _most_available(sessions, everyone=type_ == "headline")
                 if chosen:
@@ -164,10 +163,10 @@ class SessionManager:
         assert to is not None
         if not to.resource:
             # 8.5.2.1.3: the server answers for the account.
+            iq.check()
             if not iq.is_request:
                 self._host.requests.answered(iq)
                 return
-            iq.check()
             if not self._host.accounts.exists(to.localpart):
                 raise StanzaError("service-unavailable")
             self._host.account_iq.answer(iq)
