@@ -57,9 +57,7 @@ def load(kind: Kind, name: str) -> type[Any]:
     points = installed(kind)
     point = points.get(name)
     if point is None:
-        raise UnknownPlugin(
-            kind, name, sorted({*points, *_OURS[kind]}), _OURS[kind].get(name, "")
-        )
+        raise UnknownPlugin(kind, name, sorted({*points, *_OURS[kind]}), _OURS[kind].get(name, ""))
     try:
         found = point.load()
     except Exception as error:  # noqa: BLE001 - anything may go wrong in a stranger's code

@@ -111,7 +111,11 @@ class SessionManager:
         if sessions:
             if len(sessions) == 1:
                 (session,) = sessions.values()
-                if session.presence is not None and session.priority >= 0 and session.takes_messages:
+                if (
+                    session.presence is not None
+                    and session.priority >= 0
+                    and session.takes_messages
+                ):
                     session.send(message)
                     return
             else:
@@ -180,9 +184,7 @@ class SessionManager:
         session.send(iq)
 
 
-def _most_available(
-    sessions: dict[str, ClientSession], *, everyone: bool
-) -> list[ClientSession]:
+def _most_available(sessions: dict[str, ClientSession], *, everyone: bool) -> list[ClientSession]:
     """The sessions with the highest priority of all that is not negative, or all of these."""
     available = [
         session
