@@ -357,6 +357,11 @@ def test_an_error_may_carry_an_address_and_a_type_of_its_own():
     assert element.find_text("gone", NS_STANZA_ERRORS) == "xmpp:romeo@mantua.example"
 
 
+def test_an_error_may_carry_a_code_from_before_xmpp():
+    (element,) = Presence().error_reply(StanzaError("conflict", code=409)).element.elements
+    assert element.attributes == {"type": "cancel", "code": "409"}
+
+
 def test_a_malformed_address_is_answered_as_it_came():
     stanza = received(b"<iq to='@' from='a@b@c' id='1' type='get'><x xmlns='urn:x'/></iq>")
     reply = stanza.error_reply(StanzaError("jid-malformed"))

@@ -97,16 +97,6 @@ def test_a_listener_that_is_killed_is_unavailable(cast, sendxmpp):
     assert cast.node.ask("offline-count", jid=JULIET) == 1
 
 
-def test_a_listener_is_told_when_the_server_stops(cast, sendxmpp):
-    cast.befriend(JULIET, ROMEO)
-    romeo = cast.login(f"{ROMEO}/orchard")
-    romeo.available()
-    listener = sendxmpp(JULIET).listen()
-    romeo.presence(JULIET)
-    cast.node.process.restart()
-    listener.wait_for("system-shutdown")
-
-
 @pytest.mark.parametrize("direct_tls", [False, True], ids=["starttls", "direct"])
 def test_a_certificate_of_an_unknown_authority_is_found_out(cast, sendxmpp, direct_tls):
     options = ("--tls",) if direct_tls else ()

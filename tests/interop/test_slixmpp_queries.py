@@ -110,7 +110,7 @@ def test_strangers_are_not_told_of_last_activity(cast, juliet):
     cast.account(NURSE)
     with pytest.raises(IqError) as refusal:
         last(juliet, NURSE)
-    assert refusal.value.condition == "forbidden"
+    assert refusal.value.condition == "service-unavailable"
 
 
 @pytest.mark.parametrize("to", [SERVER, JULIET, f"{JULIET}/tomb", "echo.capulet.example"])

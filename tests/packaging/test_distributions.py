@@ -39,6 +39,12 @@ def test_every_distribution_is_complete(directory: Path, part: str):
     assert (directory / part).exists()
 
 
+@pytest.mark.parametrize("directory", DISTRIBUTIONS, ids=by_name)
+def test_every_distribution_comes_with_the_licence(directory: Path):
+    """A copy: what a distribution is built from has to lie in its directory."""
+    assert (directory / "LICENSE").read_bytes() == (ROOT / "LICENSE").read_bytes()
+
+
 @pytest.mark.parametrize("directory", PLUGINS, ids=by_name)
 def test_a_plugin_is_named_by_its_directory(directory: Path):
     name = directory.name

@@ -17,6 +17,7 @@ import venv
 from collections.abc import Iterator
 from pathlib import Path
 from time import monotonic
+from zipfile import ZipFile
 
 import pytest
 
@@ -70,6 +71,12 @@ def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
     run(*pip, "--wheel-dir", target, *distributions, cwd=sources)
     assert len(list(target.glob("*-py3-none-any.whl"))) == len(distributions)
     return target
+
+
+def test_every_wheel_holds_the_licence(wheels: Path):
+    for wheel in wheels.glob("*.whl"):
+        with ZipFile(wheel) as archive:
+            assert any(name.endswith("licenses/LICENSE") for name in archive.namelist()), wheel
 
 
 @pytest.fixture(scope="module")

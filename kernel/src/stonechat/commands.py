@@ -60,9 +60,7 @@ class Parameter:
         except JIDError as error:
             raise CommandError(f"{self.name}: {error}") from None
         except (ValueError, KeyError):
-            raise CommandError(
-                f"{self.name}: {text!r} is not {_TYPE_WORDS[self.type]}"
-            ) from None
+            raise CommandError(f"{self.name}: {text!r} is not {_TYPE_WORDS[self.type]}") from None
 
 
 _TYPE_WORDS = {int: "a whole number", bool: "true or false", str: "text", JID: "a JID"}

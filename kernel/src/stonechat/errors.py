@@ -96,7 +96,8 @@ class StanzaError(StonechatError):
 
     `text` is for the peer's user. `application` is an application-specific
     condition element, put beside the defined one. `payload` is data that a
-    redirect or gone condition carries (RFC 6120, 8.3.3.5).
+    redirect or gone condition carries (RFC 6120, 8.3.3.5). `code` is the number
+    that protocols from before XMPP want beside the condition (XEP-0086); 0 is none.
     """
 
     def __init__(
@@ -107,6 +108,7 @@ class StanzaError(StonechatError):
         type: str = "",
         application: Element | None = None,
         payload: str = "",
+        code: int = 0,
     ) -> None:
         if condition not in STANZA_ERROR_TYPES:
             raise ValueError(f"{condition!r} is not a stanza error condition of RFC 6120")
@@ -116,6 +118,7 @@ class StanzaError(StonechatError):
         self.type = type or STANZA_ERROR_TYPES[condition]
         self.application = application
         self.payload = payload
+        self.code = code
 
 
 class StreamError(StonechatError):

@@ -40,25 +40,39 @@ class Session(Protocol):
     @property
     def address(self) -> str:
         """The IP address that the client connects from."""
+
     @property
     def is_secure(self) -> bool:
         """Whether the stream is encrypted."""
+
     @property
     def is_open(self) -> bool:
         """Whether stanzas can still be sent to it."""
+
     @property
     def takes_messages(self) -> bool:
         """False while the client reads too slowly: send it nothing that can wait."""
+
+    @property
+    def unsent(self) -> int:
+        """Octets that wait to be sent; they are lost if the client or the process goes.
+
+        What was queued counts at once, and leaves soon after; 0 when the session is closed.
+        """
+
     @property
     def connected_at(self) -> int:
         """When it was bound: microseconds since the epoch."""
+
     @property
     def idle_seconds(self) -> float:
         """Seconds since anything came from the client."""
+
     @property
     def data(self) -> dict[str, Any]: ...
     def send(self, stanza: Stanza) -> None:
         """Queue a stanza for the client; never blocks. Dropped if the session is closed."""
+
     def close(self, error: StreamError | None = None) -> None:
         """End the stream; its presence and its resource are cleared up soon after."""
 
@@ -95,12 +109,16 @@ class Accounts(Protocol):
     def check_password(self, localpart: str, password: str) -> bool: ...
     def create(self, localpart: str, password: str) -> None:
         """AccountExists if it does; Unsupported if no backend creates accounts."""
+
     def remove(self, localpart: str) -> None:
         """Close the account's sessions, remove it and tell all plugins; AccountNotFound."""
+
     def set_password(self, localpart: str, password: str) -> None:
         """AccountNotFound; Unsupported."""
+
     def __iter__(self) -> Iterator[str]:
         """All localparts that the backends can list, sorted for each backend."""
+
     def count(self) -> int: ...
 
 
@@ -134,6 +152,7 @@ class Kernel(Protocol):
     def notify(self, hook: str, arguments: dict[str, Any]) -> None: ...
     def allows(self, rule: str, jid: JID | None, address: str | None) -> bool: ...
     def now(self) -> int: ...
+    def monotonic(self) -> float: ...
     def run_blocking(self, call: Callable[..., T], *arguments: Any) -> T: ...
     def service(self, name: str) -> Any: ...
 
@@ -304,6 +323,10 @@ class Host:
     def now(self) -> int:
         """The time: microseconds since the epoch, UTC. It never goes back while we run."""
         return self._kernel.now()
+
+    def monotonic(self) -> float:
+        """Seconds on a clock that never jumps, for measuring how long something takes."""
+        return self._kernel.monotonic()
 
     def spawn(self, function: Callable[..., Any], *arguments: Any) -> Any:
         """Run a function in a greenlet; its exception is logged. It ends with the plugin."""

@@ -25,7 +25,7 @@ from pluggy import HookimplMarker
 
 from stonechat.hookspecs import HANDLED, Handled
 
-__all__ = ["HANDLED", "ENTRY_POINTS", "Handled", "concerns", "concerns_of", "hookimpl"]
+__all__ = ["ENTRY_POINTS", "HANDLED", "Handled", "concerns", "concerns_of", "hookimpl"]
 
 ENTRY_POINTS = "stonechat.plugins"
 """The entry point group of plugins."""

@@ -321,9 +321,7 @@ class Stanza:
         if self._raw is None:
             self._freeze()
         raw = self._settle()
-        twin = type(self).received(
-            self.attributes.copy(), self.children, raw, self._head_end
-        )
+        twin = type(self).received(self.attributes.copy(), self.children, raw, self._head_end)
         twin.hops = self.hops
         changes = {b"to": to.text}
         twin.attributes["to"] = to.text
@@ -400,7 +398,7 @@ class Message(Stanza):
 
     @property
     def type(self) -> str:
-        """chat, error, groupchat, headline or normal; an unknown one is normal (RFC 6121, 5.2.2)."""
+        """One of five; an unknown one is normal (RFC 6121, 5.2.2)."""
         type = self.attributes.get("type", "normal")
         return type if type in MESSAGE_TYPES else "normal"
 
@@ -508,6 +506,8 @@ KINDS: dict[str, type[Stanza]] = {kind.name: kind for kind in (Message, Presence
 def error_element(error: StanzaError) -> Element:
     """The `<error/>` of a stanza error (RFC 6120, 8.3.2)."""
     element = Element(NS_CLIENT, "error", {"type": error.type})
+    if error.code:
+        element.set("code", str(error.code))
     element.add(error.condition, error.payload, namespace=NS_STANZA_ERRORS)
     if error.text:
         element.add("text", error.text, namespace=NS_STANZA_ERRORS).set(XML_LANG, "en")

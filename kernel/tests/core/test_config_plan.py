@@ -201,12 +201,18 @@ def test_settings_of_the_node_change_while_it_runs(text, setting, line):
     assert change.text == (line,)
 
 
+def test_what_cannot_be_seen_is_written_so_that_it_can():
+    titled = HOSTS + 'plugins: {muc: {title: "The\u00ad\\e[2J House"}}\n'
+    [line] = plan(HOSTS + "plugins: {muc: {}}\n", titled).text
+    assert line.endswith(r"The\xad\x1b[2J House")
+
+
 @pytest.mark.parametrize(
     ("text", "setting", "line"),
     [
         ("data_dir: /srv", "data_dir", "-> /srv (not before a restart)"),
         ("durability: full", "durability", "durability disk -> full (not before a restart)"),
-        ("storage: {connections: 3}", "storage", "storage: connections 10 -> 3 (not before"),
+        ("storage: {connections: 3}", "storage", "storage: connections 4 -> 3 (not before"),
         ("storage: {url: 'mysql://a:b@c/d'}", "storage", "storage: url changes (not before"),
         ("cluster: {node: verona}", "cluster", 'cluster: node "" -> verona (not before'),
         (

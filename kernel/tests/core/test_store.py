@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import IntegrityError
 
+from stonechat.core.config_model import Storage as StorageOptions
 from stonechat.core.store import Store, open_store
 from stonechat.core.store_writer import GROUP_JOBS
 from stonechat.errors import ConfigError, StorageError
@@ -57,6 +58,11 @@ LINES = Schema("lines", 1, metadata)
 INSERT = insert(lines)
 BY_SPEAKER = select(lines.c.line).where(lines.c.speaker == bindparam("speaker")).order_by("id")
 COUNT = select(func.count()).select_from(lines)
+# Counts for a good part of a second.
+LONG = text(
+    "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 2000000)"
+    " SELECT sum(i) FROM n"
+)
 # Counts for hours.
 ENDLESS = text(
     "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT sum(i) FROM n"
@@ -576,15 +582,35 @@ def test_a_closed_store_refuses(store: Store) -> None:
 
 
 def test_the_configuration_names_the_file(tmp_path: Path) -> None:
-    store = open_store("sqlite:///mail/stonechat.db", tmp_path / "data")
+    store = open_store(StorageOptions(url="sqlite:///mail/stonechat.db"), tmp_path / "data")
     store.close()
     assert (tmp_path / "data" / "mail" / "stonechat.db").exists()
+
+
+def test_the_configuration_says_how_long_a_call_may_take(tmp_path: Path) -> None:
+    store = open_store(StorageOptions(timeout="10 ms"), tmp_path)
+    try:
+        with pytest.raises(StorageError, match="in time"):
+            store.read(lambda connection: connection.execute(LONG).scalar())
+    finally:
+        store.close()
+
+
+def test_the_configuration_says_how_many_read_at_a_time(tmp_path: Path) -> None:
+    store = open_store(StorageOptions(connections=6), tmp_path)
+    try:
+        with ExitStack() as held:
+            for _ in range(6):
+                held.enter_context(held_up(store.read))
+            assert store.figures.reads_waiting == 0
+    finally:
+        store.close()
 
 
 @pytest.mark.parametrize(
     "url",
     [
-        "stonechat.db",
+        "sqlite:stonechat.db",
         "sqlite://",
         "sqlite:///:memory:",
         "sqlite:///a.db?mode=ro",
@@ -595,5 +621,5 @@ def test_an_unknown_database_is_refused_without_telling_its_password(
     tmp_path: Path, url: str
 ) -> None:
     with pytest.raises(ConfigError, match=r"storage\.url") as caught:
-        open_store(url, tmp_path)
+        open_store(StorageOptions(url=url), tmp_path)
     assert "tiger" not in str(caught.value)

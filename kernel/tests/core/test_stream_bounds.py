@@ -216,3 +216,33 @@ def test_connections_past_their_bound_are_refused(server):
     assert not host.open_stream(address=THERE).is_closed
     juliet.disconnect()
     assert not host.open_stream(address=HERE).is_closed
+
+
+def test_a_flood_of_connections_is_refused_and_leaves_nothing_behind(server):
+    server.configure(limits={"connections_per_second_per_address": 10})
+    host = server.host("capulet.example")
+    timers = len(server.kernel.timers)
+    streams = [host.open_stream(address=HERE, header=False) for _ in range(1000)]
+    assert sum(not stream.is_closed for stream in streams) == 50
+    assert not host.open_stream(address=THERE).is_closed
+    server.clock.advance(1)
+    later = [host.open_stream(address=HERE, header=False) for _ in range(20)]
+    assert sum(not stream.is_closed for stream in later) == 10
+    server.clock.advance(60)  # nobody has logged in
+    assert server.kernel.books.connection_count == 0
+    assert len(server.kernel.timers) <= timers
+
+
+def test_a_load_balancer_has_no_bound_of_its_own(server):
+    server.configure(
+        limits={
+            "connections_per_address": 1,
+            "connections_per_second_per_address": 1,
+            "exempt_networks": [f"{HERE}/32"],
+        }
+    )
+    host = server.host("capulet.example")
+    for _ in range(60):
+        assert not host.open_stream(address=HERE, header=False).is_closed
+    assert not host.open_stream(address=THERE).is_closed
+    assert host.open_stream(address=THERE, header=False).is_closed

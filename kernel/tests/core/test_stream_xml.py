@@ -142,7 +142,7 @@ def test_a_client_has_to_speak_version_1_0_or_a_later_one(host, version, is_welc
         ("<stream:stream to='capulet.example' version='1.0'>", "not-well-formed"),
         ("GET / HTTP/1.1\r\n\r\n", "not-well-formed"),
         ("\x16\x03\x01\x02\x00\x01", "not-well-formed"),
-        (b"\xff\xfe<\x00", "not-well-formed"),
+        (HEADER.encode("utf-16"), "unsupported-encoding"),
         (HEADER.replace("to=", "to="[:-1] + " "), "not-well-formed"),
         (f"<?xml version='1.0' encoding='UTF-16'?>{HEADER}", "unsupported-encoding"),
         (f"<!-- hist -->{HEADER}", "restricted-xml"),

@@ -143,7 +143,11 @@ class Wire:
         """A server's and a client's end, their handshake done."""
         one, other = self.sockets()
         connector = connector or tls.TlsConnector(trust=None)
-        server = contexts.accept(one.fileno(), options.pop("host", ""))
+        server = contexts.accept(
+            one.fileno(),
+            options.pop("host", ""),
+            request_certificate=options.pop("request_certificate", True),
+        )
         client = connector.connect(
             other.fileno(), server_name, host=options.pop("client_host", ""), **options
         )

@@ -2,11 +2,11 @@
 
 import ssl
 
-import gevent
 import pytest
 
 from stonechat.net.connection import FLUSH_SECONDS
-from stonechat.net.tls_socket import WANT_WRITE
+from stonechat.net.poller import READ, WRITE
+from stonechat.net.tls_socket import DONE, WANT_READ, WANT_WRITE
 
 SMALL_BUFFERS = 16384
 
@@ -114,60 +114,65 @@ def test_close_says_so_in_tls(net, start_tls):
     assert handler.connection.tls is None
 
 
-def fill(sock):
-    """Send until the socket takes no more."""
-    try:
-        while True:
-            sock.send(b"x" * 1000)
-    except BlockingIOError:
-        return
+class Scripted:
+    """A TLS socket that answers each call as it was told, for what a real one seldom says."""
 
-
-class OwingTls:
-    """A TLS socket that must answer for itself before it reads on, and whose socket is full."""
-
-    is_established = True
-
-    def __init__(self, sock):
-        self.sock = sock
-        self.reads = 0
+    def __init__(self, *answers, is_established=True):
+        self.answers = list(answers)
+        self.is_established = is_established
 
     def recv(self, limit):
-        self.reads += 1
-        try:
-            self.sock.send(b"the answer")
-        except BlockingIOError:
-            return WANT_WRITE
-        return self.sock.recv(limit)
-
-    def send(self, data):
-        return WANT_WRITE
+        return self.answers.pop(0)
 
     def shutdown(self):
-        return WANT_WRITE
+        return self.answers.pop(0)
+
+    def handshake(self):
+        answer = self.answers.pop(0)
+        self.is_established = answer is DONE
+        return answer
 
 
-def test_tls_that_cannot_write_what_it_must_keeps_nobody_busy(net):
-    connection, client = net.open(buffers=SMALL_BUFFERS)
-    handler, _ = net.connect()
-    connection.start(handler)
-    connection.tls = OwingTls(connection._socket)
-    fill(connection._socket)
-    client.sendall(b"O")
-    net.settle()
-    assert connection.tls.reads < 5
-    # It is tried again once the peer has fetched something.
-    while not handler.received:
-        client.recv(65536)
-        gevent.sleep(0)
+@pytest.fixture
+def scripted(net):
+    """Makes a connection with such a TLS socket."""
+
+    def scripted(*answers, **state):
+        handler, client = net.connect()
+        handler.connection.tls = Scripted(*answers, **state)
+        return handler, client
+
+    return scripted
+
+
+def test_tls_that_must_write_before_it_reads_on_waits_for_room_alone(scripted):
+    handler, juliet = scripted(WANT_WRITE, b"O")
+    juliet.sendall(b"encrypted")
+    handler.connection.handle(READ)
+    # Whatever the peer sends would wake us, and lead nowhere.
+    assert handler.connection.polled == WRITE
     handler.until_received(b"O")
 
 
-def test_the_end_of_tls_that_cannot_be_written_is_dropped_after_a_while(net):
-    connection, _ = net.open()
-    handler, _ = net.connect()
-    connection.start(handler)
-    connection.tls = OwingTls(connection._socket)
-    connection.close()
+def test_a_handshake_that_must_write_waits_for_room_alone(scripted):
+    handler, juliet = scripted(WANT_WRITE, WANT_READ, DONE, is_established=False)
+    juliet.sendall(b"encrypted")
+    handler.connection.handle(READ)
+    assert handler.connection.polled == WRITE
+    handler.until(lambda _: handler.calls == ["tls"])
+    assert handler.connection.polled == READ
+
+
+def test_the_end_of_tls_is_said_once_there_is_room(scripted):
+    handler, juliet = scripted(WANT_WRITE, DONE)
+    tls = handler.connection.tls
+    handler.connection.close()
+    assert juliet.recv(10) == b""
+    assert tls.answers == []
+
+
+def test_the_end_of_tls_that_finds_no_room_is_dropped_after_a_while(net, scripted):
+    handler, _ = scripted(*[WANT_WRITE] * 1000)
+    handler.connection.close()
     net.advance(FLUSH_SECONDS + 1)
     assert handler.until_lost() == "the peer does not read"

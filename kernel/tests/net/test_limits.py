@@ -1,6 +1,7 @@
 """Limits per address: who is refused, who has to go, and that the books stay small."""
 
 import gc
+from ipaddress import ip_network
 
 import pytest
 
@@ -95,19 +96,20 @@ def test_one_address_has_so_many_connections_and_no_more():
 
 
 def test_connections_that_come_too_fast_are_refused_until_time_has_passed():
-    limits = Limits(rate_per_second=2, rate_burst=3)
-    for number in range(3):
+    limits = Limits(rate_per_second=2)
+    for number in range(50):
         limits.admit(ROMEO, number, 100.0)
-    assert limits.admit(ROMEO, "fourth", 100.0) is Refusal.RATE
+    assert limits.admit(ROMEO, "one more", 100.0) is Refusal.RATE
     assert limits.admit(TYBALT, "tybalt", 100.0) is not Refusal.RATE
-    assert limits.admit(ROMEO, "fifth", 100.4) is Refusal.RATE
-    assert limits.admit(ROMEO, "sixth", 100.6) is not Refusal.RATE
+    assert limits.admit(ROMEO, "too early", 100.4) is Refusal.RATE
+    assert limits.admit(ROMEO, "in time", 100.6) is not Refusal.RATE
 
 
 def test_a_refused_connection_leaves_no_trace_in_the_counts():
-    limits = Limits(rate_per_second=1, rate_burst=1)
-    limits.admit(ROMEO, "first", 0.0).close()
-    limits.admit(ROMEO, "second", 0.0)
+    limits = Limits(rate_per_second=1)
+    for number in range(50):
+        limits.admit(ROMEO, number, 0.0).close()
+    assert limits.admit(ROMEO, "one more", 0.0) is Refusal.RATE
     assert limits.stranger_count == 0
     assert not limits._groups
 
@@ -136,16 +138,15 @@ def test_exempt_networks_have_no_limits_of_their_own(address):
         connections_per_address=1,
         strangers_per_address=1,
         rate_per_second=1,
-        rate_burst=1,
-        exempt=["10.0.0.0/8", "fd00::/8"],
+        exempt=[ip_network("10.0.0.0/8"), ip_network("fd00::/8")],
     )
-    for number in range(3):
+    for number in range(51):
         assert not isinstance(limits.admit(address, number, 0.0), Refusal)
         assert not limits.evicted
 
 
 def test_strangers_of_exempt_networks_count_among_all():
-    limits = Limits(strangers=2, exempt=["10.0.0.0/8"])
+    limits = Limits(strangers=2, exempt=[ip_network("10.0.0.0/8")])
     for number in range(2):
         limits.admit("10.1.2.3", number, 0.0)
     limits.admit(ROMEO, "romeo", 0.0)

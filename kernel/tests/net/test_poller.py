@@ -365,20 +365,27 @@ def test_a_descriptor_that_is_used_again_brings_no_events_of_its_last_connection
     assert net.errors == []
 
 
-def test_the_poller_closes_with_handlers_still_blocked(net):
+def test_the_poller_closes_with_handlers_still_blocked(net, complaints):
     gate = Gate()
     blocked, romeo = net.connect(gate)
+    waiting, nurse = net.connect(gate)
     quiet, juliet = net.connect(echo)
     romeo.sendall(b"O")
-    assert gate.arrived.wait(DEADLINE)
+    nurse.sendall(b"O")
+    net.settle()
+    # This one is not polled any more.
+    nurse.sendall(b"O")
+    net.settle()
     net.poller.close()
     assert quiet.until_lost() == "the server has stopped"
     assert juliet.recv(10) == b""
     gate.opened.set()
-    blocked.until_received(b"O")
-    blocked.connection.write(b"O")
-    blocked.connection.abort("over")
-    blocked.until_lost()
+    for handler in (blocked, waiting):
+        handler.until_received(b"O")
+        handler.connection.write(b"O")
+        handler.connection.abort("over")
+        handler.until_lost()
+    assert complaints == []
     net.poller.close = lambda: None  # it was
 
 

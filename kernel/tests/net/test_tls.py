@@ -309,6 +309,21 @@ def test_nobody_is_asked_for_a_certificate_by_default(present, authority):
     assert server.peer_certificate is None
 
 
+@pytest.mark.parametrize("host", HOSTS)
+def test_one_port_may_ask_for_certificates_and_another_not(wire, authority, pairs, host):
+    contexts = TlsContexts(
+        pairs, "capulet.example", request_client_certificate=True, trust=authority.path
+    )
+    romeo = TlsConnector({"romeo.example": authority.issue("romeo.example")}, trust=None)
+    asked, _ = wire.connect(contexts, romeo, host, client_host="romeo.example")
+    assert asked.peer_certificate is not None
+    unasked, _ = wire.connect(
+        contexts, romeo, host, client_host="romeo.example", request_certificate=False
+    )
+    assert unasked.peer_certificate is None
+    assert unasked.server_name == host
+
+
 @pytest.mark.parametrize(
     ("usage", "as_client", "as_server"),
     [

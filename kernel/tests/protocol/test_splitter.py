@@ -173,6 +173,21 @@ def test_what_opens_no_stream_is_refused(octets, condition):
     assert caught.value.condition == condition
 
 
+@pytest.mark.parametrize("beginning", ["<?xml version='1.0'?>", "<stream:stream>", " <stream>"])
+@pytest.mark.parametrize(
+    "encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-le", "utf-32-be"]
+)
+def test_what_is_not_utf_8_is_refused_as_such(beginning, encoding):
+    """RFC 6120, 4.9.3.22."""
+    octets = beginning.encode(encoding)
+    for pieces in ([octets], [octets[i : i + 1] for i in range(len(octets))]):
+        splitter = Splitter(10_000)
+        with pytest.raises(XMLError) as caught:
+            for piece in pieces:
+                splitter.feed(piece)
+        assert caught.value.condition == "unsupported-encoding"
+
+
 def test_a_stanza_has_a_size_limit():
     within = b"<message>" + b"x" * (10_000 - 19) + b"</message>"
     assert len(within) == 10_000

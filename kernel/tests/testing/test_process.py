@@ -51,6 +51,13 @@ def test_a_server_that_was_killed_starts_again_on_its_data_and_port(stonechat_pr
     assert b"<stream:features>" in features_of(process)
 
 
+def test_commands_of_a_group_are_given_the_configuration_too(stonechat_process):
+    process = stonechat_process({**CONFIGURATION, "plugins": {"ping": {}}})
+    done = process.command("plugin", "list")
+    assert done.returncode == 0, done.stderr
+    assert "ping" in done.stdout
+
+
 def test_a_server_that_cannot_start_says_why(tmp_path):
     process = ServerProcess(tmp_path, "hosts: {capulet.example: {}}\nlisten: nonsense\n")
     with pytest.raises(AssertionError) as caught:

@@ -123,12 +123,16 @@ def test_a_long_status_is_cut(host, romeo):
 
 
 @pytest.mark.parametrize("is_connected", [True, False])
-def test_who_may_not_see_presence_is_refused(host, is_connected):
+def test_who_may_not_see_presence_does_not_learn_that_there_is_an_account(host, is_connected):
     juliet = host.connect(f"{JULIET}/balcony")
     if not is_connected:
         juliet.disconnect()
     tybalt = host.connect("tybalt@capulet.example/street")
-    assert refusal(tybalt, JULIET) == "forbidden"
+    known, unknown = (
+        tybalt.request("get", LAST, to=to) for to in (JULIET, "rosaline@capulet.example")
+    )
+    assert known.element.find("error").first().name == "service-unavailable"
+    assert known.element.elements == unknown.element.elements
 
 
 def test_a_client_is_asked_for_friends_only(host, romeo):
@@ -136,6 +140,7 @@ def test_a_client_is_asked_for_friends_only(host, romeo):
     tybalt = host.connect("tybalt@capulet.example/street")
     assert refusal(tybalt, f"{JULIET}/balcony") == "forbidden"
     assert refusal(tybalt, f"{JULIET}/nowhere") == "forbidden"
+    assert refusal(tybalt, "rosaline@capulet.example/nowhere") == "forbidden"
     assert juliet.received() == []
     question = f"<iq type='get' id='last2' to='{JULIET}/balcony'>{LAST}</iq>"
     romeo.send(question)

@@ -121,9 +121,49 @@ def test_a_client_that_reads_slowly_is_not_flooded(server):
     connection.stop_reading()
     juliet.available()
     # A page is sent whole; the next waits until she reads on.
-    assert 65536 < connection.unsent < 65536 + 2 * PAGE_BYTES
+    assert 0 < connection.unsent < 2 * PAGE_BYTES
     connection.go_on_reading()
     assert bodies([juliet.receive_message() for _ in lines]) == lines
+
+
+def test_what_has_not_left_the_server_is_not_deleted(host, romeo):
+    lines = ["O, wilt thou leave me", "so unsatisfied?"]
+    for line in lines:
+        romeo.message(JULIET, line)
+    plugin = host.plugin("offline")
+    balcony = host.connect(f"{JULIET}/balcony")
+    balcony.stream.connection.stop_reading()
+    balcony.available()
+    assert balcony.stream.connection.unsent > 0
+    assert len(plugin.spool.first("juliet")) == 2
+    balcony.stream.connection.abort("the network is gone")
+    chamber = host.connect(f"{JULIET}/chamber")
+    chamber.available()
+    assert bodies([chamber.receive_message() for _ in lines]) == lines
+
+
+def test_what_a_client_has_fetched_late_is_deleted(host, romeo, monkeypatch):
+    romeo.message(JULIET, "Good night, good night!")
+    spool = host.plugin("offline").spool
+    gate = Gate(monkeypatch, spool, "delete")
+    juliet = host.connect(f"{JULIET}/balcony")
+    juliet.stream.connection.stop_reading()
+    juliet.available()
+    assert not gate.reached.is_set()
+    juliet.stream.connection.go_on_reading()
+    assert gate.reached.wait(DEADLINE)
+    assert spool.first("juliet") == []
+    gate.opened.set()
+    assert bodies(juliet.received()) == ["Good night, good night!"]
+
+
+def test_who_does_not_read_is_heard_all_the_same(host, romeo):
+    romeo.message(JULIET, "Good night, good night!")
+    juliet = host.connect(f"{JULIET}/balcony")
+    juliet.stream.connection.stop_reading()
+    juliet.available()
+    juliet.message("romeo@capulet.example/orchard", "Sweet, so would I")
+    assert bodies(romeo.received()) == ["Sweet, so would I"]
 
 
 def test_what_comes_for_a_client_that_reads_slowly_waits_and_keeps_its_order(server):

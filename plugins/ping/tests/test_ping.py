@@ -3,6 +3,7 @@
 import gevent
 import pytest
 
+from stonechat import hookimpl
 from stonechat.errors import StanzaError
 from stonechat.jid import JID
 from stonechat.stanza import Element
@@ -20,21 +21,38 @@ def juliet(host):
     return host.connect("juliet@capulet.example/balcony")
 
 
+class Friends:
+    """In place of a roster: Juliet may see everybody, and nobody else may see anybody."""
+
+    def __init__(self, host, options):
+        pass
+
+    @hookimpl
+    def stonechat_may_see_presence(self, account, watcher):
+        return watcher.localpart == "juliet"
+
+
 @pytest.mark.parametrize("to", ["capulet.example", "juliet@capulet.example", None])
 def test_answers_a_ping_to(juliet, to):
     reply = juliet.get(PING, to=to)
     assert reply.payload is None
 
 
-def test_answers_for_an_account_that_is_not_connected(host, juliet):
+def test_answers_a_friend_for_an_account_that_is_not_connected(server):
+    host = server.host("capulet.example", plugin_classes={"friends": Friends}, ping={})
     host.create_account("romeo", "secret")
+    juliet = host.connect("juliet@capulet.example/balcony")
     assert juliet.get(PING, to="romeo@capulet.example").payload is None
 
 
-def test_says_nothing_of_an_account_that_does_not_exist(juliet):
-    reply = juliet.request("get", PING, to="rosaline@capulet.example")
-    assert reply.type == "error"
-    assert "service-unavailable" in str(reply.element)
+def test_tells_no_stranger_which_accounts_exist(host, juliet):
+    host.create_account("romeo", "secret")
+    known, unknown = (
+        juliet.request("get", PING, to=f"{name}@capulet.example") for name in ("romeo", "mercutio")
+    )
+    assert known.type == "error"
+    assert known.element.find("error").first().name == "service-unavailable"
+    assert known.element.elements == unknown.element.elements
 
 
 def test_passes_a_ping_to_a_client_on(host, juliet):

@@ -23,6 +23,10 @@ def fields(username="juliet", password="O Romeo, Romeo"):
     return f"<username>{username}</username><password>{password}</password>"
 
 
+def code(reply):
+    return reply.element.find("error").get("code")
+
+
 def condition(reply):
     assert reply.type == "error"
     return reply.element.find("error").first().name
@@ -55,18 +59,26 @@ def test_a_user_is_told_to_be_registered(juliet, to):
     assert reply.find("password").text == ""
 
 
-def test_nobody_is_told_of_another(host, juliet):
+@pytest.mark.parametrize("asker", ["juliet@capulet.example", "romeo@montague.example"])
+@pytest.mark.parametrize(("type", "inside"), [("get", ""), ("set", fields())])
+def test_nobody_is_told_whether_there_is_another(server, host, asker, type, inside):
     host.create_account("nurse", PASSWORD)
-    known = ask(juliet, "get", to="nurse@capulet.example")
-    unknown = ask(juliet, "get", to="rosaline@capulet.example")
-    assert condition(known) == condition(unknown) == "service-unavailable"
+    hosts = {"capulet.example": host, "montague.example": server.host("montague.example")}
+    client = hosts[asker.partition("@")[2]].connect(f"{asker}/house")
+    known, unknown = (
+        ask(client, type, inside, to=f"{name}@capulet.example") for name in ("nurse", "rosaline")
+    )
+    assert condition(known) == "service-unavailable"
+    assert known.element.elements == unknown.element.elements
 
 
 def test_a_user_of_another_server_cannot_register(server, host):
     other = server.host("montague.example")
     romeo = other.connect("romeo@montague.example/orchard")
     for type, inside in (("get", ""), ("set", fields("romeo")), ("set", "<remove/>")):
-        assert condition(ask(romeo, type, inside)) == "registration-required"
+        reply = ask(romeo, type, inside)
+        assert condition(reply) == "registration-required"
+        assert code(reply) == "407"
     assert not host.kernel.accounts.exists("romeo")
 
 
@@ -119,6 +131,7 @@ def test_a_password_that_is_not_fit_is_refused(host, juliet, password):
 
 def test_a_refusal_does_not_repeat_the_password(juliet):
     reply = ask(juliet, "set", fields("nurse"))
+    assert code(reply) == "405"
     assert [child.name for child in reply.element.elements] == ["error"]
     assert reply.id == "change1"
 

@@ -122,7 +122,9 @@ def test_names_are_prepared(host):
 
 def test_a_name_that_is_taken_stays_with_its_owner(host):
     host.create_account("romeo", "of Montague")
-    assert condition(register(host)) == "conflict"
+    reply = register(host)
+    assert condition(reply) == "conflict"
+    assert reply.element.find("error").get("code") == "409"
     assert host.kernel.accounts.check_password("romeo", "of Montague")
 
 
@@ -215,7 +217,9 @@ def test_a_new_account_is_greeted(server):
 def test_nobody_registers_over_an_unencrypted_stream(host):
     stream = opened(host, tls=False)
     assert stream.features.find("register", FEATURES) is None
-    assert condition(ask(stream, "get")) == "not-authorized"
+    refused = ask(stream, "get")
+    assert condition(refused) == "not-authorized"
+    assert refused.element.find("error").get("code") == "401"
     assert condition(ask(stream, "set", fields())) == "not-authorized"
 
 
@@ -283,6 +287,16 @@ def test_an_address_may_not_try_too_often(server):
     assert condition(refused) == "not-acceptable"
     assert refused.element.find("error").get("type") == "wait"
     assert register(host, "benvolio", address="198.51.100.8").type == "result"
+    server.clock.advance(601)
+    assert register(host, "mercutio").type == "result"
+
+
+@pytest.mark.parametrize("seconds", [86400, -86400])
+def test_a_clock_that_is_set_neither_ends_the_period_nor_prolongs_it(server, seconds):
+    host = server.host("capulet.example", register={"attempts": 1, "period": "10 min"})
+    register(host, "romeo")
+    server.clock.jump(seconds)
+    assert condition(register(host, "benvolio")) == "not-acceptable"
     server.clock.advance(601)
     assert register(host, "mercutio").type == "result"
 

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import os
 import selectors
-import signal
 import subprocess
 import time
 from pathlib import Path
-from typing import Any
 
 from stonechat.testing.process import LOCALHOST
 from witnesses import DEADLINE
@@ -72,13 +70,20 @@ class Listener:
         with selectors.DefaultSelector() as selector:
             selector.register(self._process.stdout, selectors.EVENT_READ)
             while text not in self._said:
-                ready: list[Any] = selector.select(deadline - time.monotonic())
-                assert ready, f"no {text!r} in {self._said!r}"
+                left = deadline - time.monotonic()
+                # It may go on for ever about something else.
+                assert left > 0 and selector.select(left), f"no {text!r} in {self.shown}"
                 piece = os.read(self._process.stdout.fileno(), 65536)
-                assert piece, f"it ended after {self._said!r}"
-                self._said += piece.decode()
+                assert piece, f"it ended after {self.shown}"
+                self._said += piece.decode(errors="replace")
+
+    @property
+    def shown(self) -> str:
+        """The end of what it has said."""
+        return repr(self._said[-2000:])
 
     def kill(self) -> None:
         """End it in the way that leaves no time for a goodbye."""
-        self._process.send_signal(signal.SIGKILL)
-        self._process.communicate()
+        if self._process.returncode is None:
+            self._process.kill()
+            self._process.communicate()

@@ -69,7 +69,7 @@ def _open_store(given: str | None) -> Iterator[Store]:
 
     configuration = load(find_configuration(given))
     try:
-        store = open_store(configuration.storage.url, configuration.data_dir)
+        store = open_store(configuration.storage, configuration.data_dir)
     except StonechatError as error:
         raise Failure(str(error)) from error
     try:

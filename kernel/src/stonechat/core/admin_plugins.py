@@ -16,6 +16,7 @@ from stonechat.core.admin import chosen_hosts, refusals
 from stonechat.core.chains import calls_made, seconds_spent
 
 if TYPE_CHECKING:
+    from stonechat.core.config_types import PluginSetting
     from stonechat.core.server import Server
     from stonechat.core.virtual_host import VirtualHost
     from stonechat.options import PluginOptions
@@ -93,8 +94,27 @@ class PluginCommands:
         example="stonechat plugin reload ping",
     )
     def reload(self, plugin: str, host: str = "") -> dict[str, Any]:
-        """Its options stay. Those that require it are started anew, too."""
-        return self._on_hosts(plugin, host, lambda found: found.plugins.reload_code(plugin))
+        """Its options stay. Those that require it are started anew, too.
+
+        One in quarantine is started with the options that it was to have. Where its code
+        could not be loaded, they are read from the configuration file.
+        """
+
+        def reload(found: VirtualHost) -> None:
+            found.plugins.reload_code(plugin, lambda: self._configured(plugin, found.name))
+
+        return self._on_hosts(plugin, host, reload)
+
+    def _configured(self, plugin: str, host: str) -> PluginSetting:
+        """What the file says of a plugin now."""
+        from stonechat.core import plugin_loader
+        from stonechat.core.config import load_configuration
+
+        file = self._server.configuration.file
+        hosts = load_configuration(file, plugin_loader.options_of).hosts
+        if host not in hosts or plugin not in hosts[host].plugins:
+            raise CommandError(f"{plugin} is not configured for {host}; disable it")
+        return hosts[host].plugins[plugin]
 
     @command("plugin-top", "Show which hooks of which plugins take the most time.")
     def top(self, host: str = "", limit: int = 20) -> list[dict[str, Any]]:

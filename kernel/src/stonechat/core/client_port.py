@@ -125,17 +125,16 @@ class ClientPort:
 
     def begin(self, connection: Connection) -> None:
         """The peer's address is known: let the stream begin."""
-        admission = self._node.books.admit(connection.address, connection, self._node.poller.now)
+        admission = self._node.books.admit(connection.address, connection, self.timers.now)
         if isinstance(admission, Refusal):
-            self.log.info(
-                "connection refused", address=connection.address, reason=admission.value
-            )
+            self.log.info("connection refused", address=connection.address, reason=admission.value)
             connection.abort(admission.value)
             return
         evicted = admission.evicted
         if evicted is not None and isinstance(evicted.handler, ClientStream):
             evicted.handler.evict()
-        rate = self.options.rate or self.limits.rate
+        # The one of `limits`, where the listener has none of its own.
+        rate = self.options.rate
         if rate:
             connection.shaper = Shaper(rate, rate)
         stream = ClientStream(self, connection, admission)

@@ -20,10 +20,10 @@ from stonechat.options import (
     DurationOrOff,
     ListenerOptions,
     LocalPath,
+    Network,
     PluginOptions,
     Rate,
     ReadableFile,
-    SecretFile,
     Written,
     option,
 )
@@ -89,6 +89,16 @@ class Limits(Section):
     connections_per_address: int = option(
         0, "Connections from one address; 0 sets no bound.", ge=0
     )
+    connections_per_second_per_address: int = option(
+        0,
+        "Connections a second from one address, past the first 50; 0 sets no bound.",
+        ge=0,
+    )
+    exempt_networks: tuple[Network, ...] = option(
+        (),
+        "Networks with no bound on one address, such as a load balancer's; what holds for "
+        "all connections together holds for them, too.",
+    )
     unauthenticated_per_address: int = option(
         100, "Connections from one address that have not logged in.", ge=1
     )
@@ -150,10 +160,9 @@ class Storage(Section):
         pattern=r"^[a-z0-9+_]+:",
         hidden=True,
     )
-    password_file: SecretFile | None = option(
-        None, "File with the password, which then need not stand in the URL."
+    connections: int = option(
+        4, "Threads that read the database at the same time; one more writes.", ge=1, le=64
     )
-    connections: int = option(10, "Connections that are kept to the database.", ge=1)
     timeout: Duration = option("5 s", "How long one call may take.", gt=0)
 
 

@@ -92,7 +92,7 @@ class _Differ:
             f"{_hosts_text(hosts, kept)}: {change}"
             for change, hosts in self._hosts_by_change.items()
         ]
-        return Plan(**fields, text=(*self._lines, *lines))
+        return Plan(**fields, text=tuple(map(_printable, (*self._lines, *lines))))
 
     def compare_hosts(
         self, old: Mapping[str, HostConfiguration], new: Mapping[str, HostConfiguration]
@@ -272,6 +272,13 @@ def _plain(value: object) -> str:
 
 def _shortened(text: str) -> str:
     return text if len(text) <= _LONGEST_VALUE else f"{text[:_LONGEST_VALUE]}…"
+
+
+def _printable(line: str) -> str:
+    """With escapes for what nobody can see, such as a soft hyphen, or a terminal obeys."""
+    return "".join(
+        char if char.isprintable() else char.encode("unicode_escape").decode() for char in line
+    )
 
 
 def _by_place(

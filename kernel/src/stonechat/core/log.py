@@ -20,7 +20,11 @@ LEVELS = {
 
 
 class _Output:
-    """Where records go. Loggers keep this object, so that a reload reaches all of them."""
+    """Where records go. Loggers keep this object, so that a reload reaches all of them.
+
+    A full disk, or a reader that has gone, loses records and nothing else: what
+    they tell of has to go on (robustness promise R9).
+    """
 
     def __init__(self) -> None:
         self.level = logging.INFO
@@ -29,10 +33,16 @@ class _Output:
         self.render: Processor = _render_text
 
     def write(self, text: str) -> None:
-        self.stream.write(text)
+        try:
+            self.stream.write(text)
+        except (OSError, ValueError):  # ValueError: another thread has just closed it
+            return
 
     def flush(self) -> None:
-        self.stream.flush()
+        try:
+            self.stream.flush()
+        except (OSError, ValueError):
+            return
 
 
 def configure(level: str, format_: str, file: Path | None = None) -> None:
@@ -48,7 +58,10 @@ def configure(level: str, format_: str, file: Path | None = None) -> None:
     _output.stream = stream or sys.stderr
     _output.is_ours = stream is not None
     if old is not None:
-        old.close()
+        try:
+            old.close()
+        except OSError:
+            pass  # its disk is full; it is closed all the same
     structlog.configure(
         processors=[
             _drop_unimportant,
@@ -84,12 +97,13 @@ class _Bridge(logging.Handler):
     """Takes what is logged by the standard library's way into the same stream."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        logger = structlog.get_logger(logger=record.name)
-        logger.log(
-            min(record.levelno, logging.CRITICAL) // 10 * 10,
-            record.getMessage(),
-            exc_info=record.exc_info,
-        )
+        try:
+            message = record.getMessage()
+        except Exception:  # noqa: BLE001 - whoever logs wrongly gets it back as it is
+            message = f"{record.msg!r} with {record.args!r}"
+        level = max(logging.DEBUG, min(record.levelno, logging.CRITICAL)) // 10 * 10
+        # `get_logger` has a parameter `logger` of its own.
+        structlog.get_logger().log(level, message, logger=record.name, exc_info=record.exc_info)
 
 
 def _drop_unimportant(_logger: Any, method: str, event: EventDict) -> EventDict:

@@ -39,6 +39,9 @@ _OURS: dict[Kind, dict[str, str]] = {
 # Classes that come before what is installed; the test kit puts them here.
 given: dict[tuple[Kind, str], type[Any]] = {}
 
+# Of what was loaded: which plugin the code of a top-level package belongs to.
+packages: dict[str, str] = {}
+
 
 class NoOptions(PluginOptions):
     """For a plugin that has none."""
@@ -60,10 +63,11 @@ def load(kind: Kind, name: str) -> type[Any]:
         raise UnknownPlugin(kind, name, sorted({*points, *_OURS[kind]}), _OURS[kind].get(name, ""))
     try:
         found = point.load()
-    except Exception as error:  # noqa: BLE001 - anything may go wrong in a stranger's code
+    except Exception as error:
         raise BrokenPlugin(f"{point.value} cannot be loaded: {error!r}") from error
     if not isinstance(found, type):
         raise BrokenPlugin(f"{point.value} is not a class")
+    packages[point.module.partition(".")[0]] = name if kind == "plugin" else f"{kind}-{name}"
     return found
 
 

@@ -36,6 +36,8 @@ class Running:
     options: PluginOptions
     ledger: Ledger
     required: bool
+    is_failing: bool = False
+    """Whether it is going to be suspended."""
 
     @property
     def setting(self) -> PluginSetting:
@@ -48,6 +50,7 @@ class Snapshot(NamedTuple):
 
     running: Mapping[str, Running]
     quarantined: Mapping[str, str]
+    waiting: Mapping[str, PluginSetting]
 
 
 class HostPlugins:
@@ -67,6 +70,8 @@ class HostPlugins:
         self._failures: dict[str, tuple[float, int]] = {}
         self.running: dict[str, Running] = {}
         self.quarantined: dict[str, str] = {}
+        # What would start those in quarantine again.
+        self._waiting: dict[str, PluginSetting] = {}
 
     # Many at once
 
@@ -92,14 +97,14 @@ class HostPlugins:
             try:
                 self._start(setting)
             except Exception as error:
-                self._quarantine(setting.name, error)
+                self._quarantine(setting, error)
                 raise CommandError(f"{setting.name} does not start: {error}") from error
 
     def disable(self, name: str) -> PluginSetting:
         """Stop one plugin; returns what would start it again."""
         with self._lock:
             if self.quarantined.pop(name, None) is not None:
-                return PluginSetting(name, plugin_loader.NoOptions())
+                return self._waiting.pop(name)
             if name not in self.running:
                 raise CommandError(f"{name} is not enabled on {self._host.name}")
             dependants = [other for other in self.running if name in self._requirements(other)]
@@ -151,7 +156,7 @@ class HostPlugins:
 
     def snapshot(self) -> Snapshot:
         """What is at work now, for `restore`."""
-        return Snapshot(dict(self.running), dict(self.quarantined))
+        return Snapshot(dict(self.running), dict(self.quarantined), dict(self._waiting))
 
     def restore(self, snapshot: Snapshot) -> None:
         """Undo every change since the snapshot."""
@@ -166,21 +171,33 @@ class HostPlugins:
                     try:
                         self._start(before.setting)
                     except Exception as error:  # noqa: BLE001 - the fault boundary of a plugin
-                        self._quarantine(name, error)
+                        self._quarantine(before.setting, error)
             for name in [name for name in self.quarantined if name not in snapshot.running]:
                 del self.quarantined[name]
             self.quarantined.update(snapshot.quarantined)
+            self._waiting.update(snapshot.waiting)
 
-    def reload_code(self, name: str) -> None:
-        """Start a plugin anew from the code that is installed now."""
+    def reload_code(self, name: str, configured: Callable[[], PluginSetting]) -> None:
+        """Start a plugin anew from the code that is installed now, also one in quarantine.
+
+        `configured` reads its setting again: the options of one whose code could not be
+        loaded have never been looked at.
+        """
         with self._lock:
-            if name not in self.running:
+            if name in self.running:
+                setting = self.running[name].setting
+            elif name in self.quarantined:
+                setting = self._waiting[name]
+            else:
                 raise CommandError(f"{name} is not enabled on {self._host.name}")
-            running = self.running[name]
             plugin_loader.forget_code("plugin", name)
             model = plugin_loader.options_of("plugin", name)
-            options = model(**running.options.model_dump(exclude_unset=True))
-            self.reconfigure(PluginSetting(name, options, running.required))
+            if setting.fault:
+                setting = configured()
+            else:
+                given = setting.options.model_dump(exclude_unset=True)
+                setting = PluginSetting(name, model(**given), setting.required)
+            self.reconfigure(setting)
             if name in self.quarantined:
                 raise CommandError(f"{name} does not start: {self.quarantined[name]}")
 
@@ -205,16 +222,17 @@ class HostPlugins:
         try:
             self._start(setting)
         except Exception as error:
-            self._quarantine(setting.name, error)
+            self._quarantine(setting, error)
             if setting.required:
                 raise ConfigError(
                     f"{self._host.name}: the required plugin {setting.name}"
                     f" does not start: {error}"
                 ) from error
 
-    def _quarantine(self, name: str, error: BaseException) -> None:
-        self.quarantined[name] = str(error) or repr(error)
-        self._host.log.error("plugin does not start", plugin=name, exc_info=error)
+    def _quarantine(self, setting: PluginSetting, error: BaseException) -> None:
+        self.quarantined[setting.name] = str(error) or repr(error)
+        self._waiting[setting.name] = setting
+        self._host.log.error("plugin does not start", plugin=setting.name, exc_info=error)
 
     def _start(self, setting: PluginSetting) -> None:
         if setting.fault:
@@ -241,6 +259,7 @@ class HostPlugins:
             raise
         self.running[name] = Running(name, instance, setting.options, ledger, setting.required)
         self.quarantined.pop(name, None)
+        self._waiting.pop(name, None)
         self._failures.pop(name, None)
         host.log.info("plugin started", plugin=name)
 
@@ -295,24 +314,30 @@ class HostPlugins:
 
     def count_failure(self, name: str) -> None:
         """A plugin has failed; too often within a minute, and it is suspended."""
-        if name not in self.running:
+        running = self.running.get(name)
+        if running is None or running.is_failing:
             return
         now = time.monotonic()
         begun, count = self._failures.get(name, (now, 0))
         if now - begun > BUDGET_SECONDS:
             begun, count = now, 0
         self._failures[name] = (begun, count + 1)
-        if count + 1 == self.errors_per_minute:
+        # More than the limit where a reload has lowered it meanwhile.
+        if count + 1 >= self.errors_per_minute:
+            running.is_failing = True
             # Not here: the failure may have come out of a hook under way.
-            gevent.spawn(self._suspend, name)
+            gevent.spawn(self._suspend, running)
 
-    def _suspend(self, name: str) -> None:
+    def _suspend(self, running: Running) -> None:
+        name = running.name
         with self._lock:
-            if name not in self.running:
-                return
+            if self.running.get(name) is not running:
+                return  # it was stopped or started anew meanwhile
             for other in reversed(self._dependants(name)):
+                self._waiting[other] = self.running[other].setting
                 self._stop(other)
                 self.quarantined[other] = f"stopped, for it requires {name}"
+            self._waiting[name] = running.setting
             self._stop(name)
             self.quarantined[name] = "suspended: it failed too often"
             self._host.log.error("plugin suspended", plugin=name)

@@ -197,12 +197,7 @@ class _Change:
         for port in self.closing:
             port.close()
         self._swap_hosts()
-        limits = new.limits
-        server.books.change(
-            connections_per_address=limits.connections_per_address,
-            strangers_per_address=limits.unauthenticated_per_address,
-            strangers=limits.unauthenticated_total,
-        )
+        server.set_bounds(new.limits)
         if "watchdog" in self.plan.settings_changed:
             server.watch(new.watchdog)
 

@@ -19,7 +19,7 @@ from stonechat.core.admin_kinds import COMMAND_CLASSES
 from stonechat.core.client_port import ClientPort
 from stonechat.core.client_session import ClientSession
 from stonechat.core.command_registry import CommandRegistry
-from stonechat.core.config_model import ClientListener
+from stonechat.core.config_model import ClientListener, Limits
 from stonechat.core.config_model import Watchdog as WatchdogOptions
 from stonechat.core.config_types import Configuration, HostConfiguration
 from stonechat.core.control import ControlSocket
@@ -77,7 +77,8 @@ class Server:
         self.hosts: dict[str, VirtualHost] = {}
         self.ports: list[ClientPort] = []
         self.contexts: TlsContexts | None = None
-        self.books = self._make_books()
+        self.books: AddressLimits[Connection] = AddressLimits()
+        self.set_bounds(configuration.limits)
         self.started_at = 0
         self.stopped = Event()
         self.is_stopping = False
@@ -134,9 +135,7 @@ class Server:
             ) from error
         self._secret = load_or_create_secret(configuration.data_dir / "server.secret")
         self._store = open_store(
-            configuration.storage.url,
-            configuration.data_dir,
-            durability=configuration.durability,
+            configuration.storage, configuration.data_dir, durability=configuration.durability
         )
         self.timers.start(self.hub)
         self.watch(configuration.watchdog)
@@ -169,12 +168,14 @@ class Server:
         )
         self._watchdog.blocks = blocks
 
-    def _make_books(self) -> AddressLimits[Connection]:
-        limits = self.configuration.limits
-        return AddressLimits(
+    def set_bounds(self, limits: Limits) -> None:
+        """Set how many may connect, and how fast, from now on."""
+        self.books.change(
             connections_per_address=limits.connections_per_address,
             strangers_per_address=limits.unauthenticated_per_address,
             strangers=limits.unauthenticated_total,
+            rate_per_second=limits.connections_per_second_per_address,
+            exempt=limits.exempt_networks,
         )
 
     def make_port(self, listener: Any) -> ClientPort:
@@ -202,6 +203,7 @@ class Server:
             access=configuration.access,
             language=configuration.language,
             now=self.now,
+            monotonic=self._clock,
             run_blocking=self.run_blocking,
             log=self.log.bind(host=name),
         )
@@ -316,7 +318,9 @@ class Server:
 
     def _blocked(self, plugin: str, seconds: float, stack: str) -> None:
         # In the watchdog's thread; nothing here touches the hub.
-        self.log.error("the server is blocked", plugin=plugin, seconds=round(seconds, 3), stack=stack)
+        self.log.error(
+            "the server is blocked", plugin=plugin, seconds=round(seconds, 3), stack=stack
+        )
 
     def _connection_failed(self, connection: Connection, error: BaseException) -> None:
         self.log.error("connection failed", address=connection.address, exc_info=error)
@@ -381,7 +385,9 @@ class Server:
             self._control.close()
 
 
-def _attempt(call: Callable[..., T], arguments: tuple[Any, ...]) -> tuple[T | None, Exception | None]:
+def _attempt(
+    call: Callable[..., T], arguments: tuple[Any, ...]
+) -> tuple[T | None, Exception | None]:
     """What a call returns or raises; gevent would print what is raised in a thread."""
     try:
         return call(*arguments), None

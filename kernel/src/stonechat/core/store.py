@@ -16,7 +16,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from sqlalchemy import Connection, exc, make_url
 
@@ -28,6 +28,9 @@ from stonechat.core.store_writer import FULL, LEVELS, NORMAL, Writer
 from stonechat.errors import ConfigError, StorageError
 from stonechat.storage import Durability, Schema, Storage, StorageUncertain
 
+if TYPE_CHECKING:
+    from stonechat.core.config_model import Storage as StorageOptions
+
 log = logging.getLogger("stonechat.store")
 
 T = TypeVar("T")
@@ -37,10 +40,12 @@ DEADLINE = 5.0
 _LONG_DEADLINE = 6 * 3600.0
 
 
-def open_store(url: str, data_dir: Path, *, durability: Durability = "disk") -> Store:
+def open_store(
+    options: StorageOptions, data_dir: Path, *, durability: Durability = "disk"
+) -> Store:
     """Open the database that the configuration names, making it where there is none."""
     try:
-        parsed = make_url(url)
+        parsed = make_url(options.url)
     except exc.ArgumentError as error:
         raise ConfigError("storage.url is not a database URL, like sqlite:///stonechat.db") from (
             error
@@ -49,7 +54,13 @@ def open_store(url: str, data_dir: Path, *, durability: Durability = "disk") -> 
         raise ConfigError(f"storage.url names {parsed.drivername}, which is not known: use sqlite")
     if not parsed.database or parsed.database == ":memory:" or parsed.query:
         raise ConfigError("storage.url must name a file and nothing else: sqlite:///stonechat.db")
-    return Store(data_dir / parsed.database, data_dir=data_dir, durability=durability)
+    return Store(
+        data_dir / parsed.database,
+        data_dir=data_dir,
+        durability=durability,
+        deadline=options.timeout,
+        reader_threads=options.connections,
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,6 +51,7 @@ class VirtualHost:
         access: AccessRules,
         language: str,
         now: Callable[[], int],
+        monotonic: Callable[[], float],
         run_blocking: Callable[..., Any],
         log: FilteringBoundLogger,
     ) -> None:
@@ -64,6 +65,7 @@ class VirtualHost:
         self.access = access
         self.language = language
         self.now = now
+        self.monotonic = monotonic
         self.run_blocking = run_blocking
         self.log = log
         self.services: dict[str, Any] = {}
@@ -76,9 +78,7 @@ class VirtualHost:
         self.unauthenticated_iq: dict[
             tuple[str, str], Callable[[UnboundStream, Iq], Element | None]
         ] = {}
-        self.feature_makers: tuple[
-            tuple[str, Callable[[UnboundStream], Element | None]], ...
-        ] = ()
+        self.feature_makers: tuple[tuple[str, Callable[[UnboundStream], Element | None]], ...] = ()
         # Since the start, for the metrics.
         self.logins = 0
         self.login_failures = 0
@@ -116,9 +116,7 @@ class VirtualHost:
         account, watcher = account.bare, watcher.bare
         if account == watcher:
             return True
-        answer = self.first(
-            "stonechat_may_see_presence", {"account": account, "watcher": watcher}
-        )
+        answer = self.first("stonechat_may_see_presence", {"account": account, "watcher": watcher})
         return answer is True
 
     def collect(self, hook: str, arguments: dict[str, Any]) -> list[Any]:

@@ -11,11 +11,13 @@ import socket
 from collections import OrderedDict
 from collections.abc import Iterable
 from enum import Enum
-from ipaddress import ip_address, ip_network
+from ipaddress import IPv4Network, IPv6Network, ip_address
 from typing import Generic, TypeVar
 
 _MAPPED_IPV4 = b"\0" * 10 + b"\xff\xff"
 _REMEMBERED_RATES = 10_000
+# A household comes back at once when its line does: so many may come at any rate.
+BURST = 50.0
 
 ConnectionT = TypeVar("ConnectionT")
 
@@ -84,15 +86,15 @@ class AddressLimits(Generic[ConnectionT]):
         strangers_per_address: int = 100,
         strangers: int = 5_000,
         rate_per_second: float = 0.0,
-        rate_burst: int = 50,
-        exempt: Iterable[str] = (),
+        exempt: Iterable[IPv4Network | IPv6Network] = (),
     ) -> None:
-        self._connections_per_address = connections_per_address
-        self._strangers_per_address = strangers_per_address
-        self._strangers_limit = strangers
-        self._rate = rate_per_second
-        self._burst = float(rate_burst)
-        self._exempt = tuple(ip_network(network) for network in exempt)
+        self.change(
+            connections_per_address=connections_per_address,
+            strangers_per_address=strangers_per_address,
+            strangers=strangers,
+            rate_per_second=rate_per_second,
+            exempt=exempt,
+        )
         self._groups: dict[bytes, _Group[ConnectionT]] = {}
         self._strangers: OrderedDict[Admission[ConnectionT], None] = OrderedDict()
         self.connection_count = 0
@@ -101,12 +103,20 @@ class AddressLimits(Generic[ConnectionT]):
         self._rates: OrderedDict[bytes, tuple[float, float]] = OrderedDict()
 
     def change(
-        self, *, connections_per_address: int, strangers_per_address: int, strangers: int
+        self,
+        *,
+        connections_per_address: int,
+        strangers_per_address: int,
+        strangers: int,
+        rate_per_second: float,
+        exempt: Iterable[IPv4Network | IPv6Network],
     ) -> None:
         """Set other limits, for connections that come from now on."""
         self._connections_per_address = connections_per_address
         self._strangers_per_address = strangers_per_address
         self._strangers_limit = strangers
+        self._rate = rate_per_second
+        self._exempt = tuple(exempt)
 
     @property
     def stranger_count(self) -> int:
@@ -149,8 +159,8 @@ class AddressLimits(Generic[ConnectionT]):
         return None
 
     def _take_token(self, key: bytes, now: float) -> bool:
-        level, then = self._rates.pop(key, (self._burst, now))
-        level = min(self._burst, level + max(now - then, 0.0) * self._rate)
+        level, then = self._rates.pop(key, (BURST, now))
+        level = min(BURST, level + max(now - then, 0.0) * self._rate)
         allowed = level >= 1.0
         self._rates[key] = (level - 1.0 if allowed else level, now)
         if len(self._rates) > _REMEMBERED_RATES:

@@ -97,8 +97,7 @@ class Acceptor:
                 sock.setblocking(False)
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 self._accepted(sock, host.removeprefix("::ffff:") if "." in host else host)
-            except Exception:
-                # Let out, it would have the hub stop our watcher for good.
+            except Exception:  # noqa: BLE001 - or the hub would stop our watcher for good
                 sock.close()
                 self._hub.handle_error(self, *sys.exc_info())
 

@@ -19,7 +19,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import gevent
-from greenlet import GreenletExit, greenlet
+from greenlet import greenlet
 
 if TYPE_CHECKING:
     from stonechat.net.connection import Connection, Handler
@@ -123,12 +123,10 @@ class Poller:
                     connection = self._current
                     runner.blocked = connection.busy = True
                     self._blocked += 1
-                    connection.resume()
             # What is left comes first in the next turn. Nobody has read it, so
             # the sources report it once more, after all else had its share.
             self._flush()
-        except BaseException:
-            # Let out, it would have the hub stop our watcher for good.
+        except BaseException:  # noqa: BLE001 - or the hub would stop our watcher for good
             self._hub.handle_error(self, *sys.exc_info())
         finally:
             self._in_turn = False
@@ -145,17 +143,14 @@ class Poller:
                     continue
                 try:
                     if connection.busy:
+                        # Only now it is not polled for reading any more: most
+                        # peers are silent until they are answered.
                         connection.write_ready()
                         continue
                     self._current = connection
                     connection.handle(events)
-                except BaseException as error:  # the boundary of a connection
+                except BaseException as error:  # noqa: BLE001 - the boundary of a connection
                     self._fail(connection, error)
-                    if isinstance(error, GreenletExit):
-                        # Killed, or forgotten by all who could wake it: it must not go on.
-                        if me.blocked:
-                            self._came_back(connection)
-                        return
                 if me.blocked:
                     me.blocked = False
                     self._came_back(connection)
@@ -187,13 +182,13 @@ class Poller:
             return
         try:
             handler.connection_lost(reason)
-        except Exception as error:  # the boundary of a connection
+        except Exception as error:  # noqa: BLE001 - the boundary of a connection
             self._fail(connection, error)
 
     def _fail(self, connection: Connection, error: BaseException) -> None:
         try:
             self._on_error(connection, error)
-        except BaseException:
+        except BaseException:  # noqa: BLE001 - the report failed, not the connection
             self._hub.handle_error(connection, *sys.exc_info())
         connection.abort("internal error")
 
@@ -205,7 +200,7 @@ class Poller:
             connection = dirty.pop()
             try:
                 connection.flush()
-            except BaseException as error:  # the boundary of a connection
+            except BaseException as error:  # noqa: BLE001 - the boundary of a connection
                 self._fail(connection, error)
 
     def _flush_outside_turn(self) -> None:

@@ -13,7 +13,6 @@ from stonechat.stanza import KINDS, Stanza
 from stonechat.xml import (
     MAX_ATTRIBUTES,
     MAX_DEPTH,
-    Element,
     guarded_parser,
     parse,
     serialize,

@@ -18,7 +18,7 @@ from stonechat.namespaces import NS_CLIENT, NS_STREAM
 from stonechat.protocol.reader import USUAL_HEADER, Reader, borrow, give_back
 from stonechat.stanza import Stanza
 from stonechat.xml import Element
-from stonechat.xml.parser import read_start_tag
+from stonechat.xml.parser import check_encoding, read_start_tag
 
 # A tag that is whole: what is quoted may hold `>` (XML 1.0, 3.1).
 WHOLE_TAG = re.compile(rb"<[^>\"']*(?:(?:\"[^\"]*\"|'[^']*')[^>\"']*)*>")
@@ -177,6 +177,8 @@ class Splitter:
         return events
 
     def _feed_header(self, data: bytes) -> list[Event]:
+        # Before anything is waited for: the end of a tag looks otherwise in UTF-16.
+        check_encoding(data)
         prolog = _PROLOG.match(data)
         begin = prolog.end() if prolog is not None else 0
         if begin == len(data):

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from stonechat.core.config_model import Storage
 from stonechat.core.store import open_store
 
 DATABASE = "stonechat.db"
@@ -30,6 +31,6 @@ def _database() -> bytes:
     global _empty_database
     if not _empty_database:
         with TemporaryDirectory() as directory:
-            open_store(f"sqlite:///{DATABASE}", Path(directory)).close()
+            open_store(Storage(url=f"sqlite:///{DATABASE}"), Path(directory)).close()
             _empty_database = (Path(directory) / DATABASE).read_bytes()
     return _empty_database

@@ -154,16 +154,14 @@ class ServerProcess:
         self, *arguments: str, stdin: str = "", timeout: float = START_SECONDS
     ) -> subprocess.CompletedProcess[str]:
         """Run `stonechat ...` on this server; returns what it answered, errors too."""
-        name, *rest = arguments
         return subprocess.run(
             [
                 sys.executable,
                 "-m",
                 "stonechat.cli",
-                name,
+                *arguments,
                 "--config",
                 str(self.config_file),
-                *rest,
             ],
             cwd=self.directory,
             input=stdin,

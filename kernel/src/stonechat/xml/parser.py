@@ -36,9 +36,11 @@ def _check_declaration(version: str, encoding: str | None, _standalone: int) -> 
         raise XMLError("not-well-formed", "Only XML 1.0 is allowed")
 
 
-def _check_encoding(beginning: bytes) -> None:
-    """UTF-16 needs no declaration, and expat takes it whatever it was told."""
-    if b"\0" in beginning[:2] or beginning[:2] in (b"\xff\xfe", b"\xfe\xff"):
+def check_encoding(beginning: bytes) -> None:
+    """Raise for UTF-16 and UTF-32: they need no declaration, and expat takes them in any case."""
+    # With a byte order mark (its octets are none of UTF-8's), or as `<` or white space is
+    # written in them.
+    if b"\0" in beginning[:2] or beginning[:1] in (b"\xff", b"\xfe"):
         raise XMLError("unsupported-encoding", "Only UTF-8 is allowed")
 
 
@@ -46,9 +48,9 @@ def guarded_parser() -> XMLParserType:
     """A new namespace-aware parser that refuses what XMPP forbids.
 
     Feed it what is in force around the data first: expat takes UTF-16 where a
-    document begins with it. Names come as qualified names. The caller sets the element handlers. An
-    exception of a handler passes through `Parse`; an `ExpatError` becomes the
-    right `XMLError` by `xml_error`.
+    document begins with it. Names come as qualified names. The caller sets the
+    element handlers. An exception of a handler passes through `Parse`; an
+    `ExpatError` becomes the right `XMLError` by `xml_error`.
     """
     parser = ParserCreate("UTF-8", " ")
     parser.XmlDeclHandler = _check_declaration
@@ -161,7 +163,7 @@ def parse(data: bytes, context: bytes = b"") -> Element:
         if context:
             parser.Parse(context)
         else:
-            _check_encoding(data)
+            check_encoding(data)
         parser.Parse(data, not context)
         if context:
             parser.Parse(b"</" + _tag_of(context) + b">", True)
@@ -205,7 +207,7 @@ def _read_start_tag(data: bytes) -> StartTag:
         check_size(name, attributes)
         names.append((name, attributes))
 
-    _check_encoding(data)
+    check_encoding(data)
     parser = guarded_parser()
     parser.StartNamespaceDeclHandler = declare
     parser.StartElementHandler = start

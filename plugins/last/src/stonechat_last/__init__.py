@@ -54,7 +54,7 @@ class Plugin:
 
     def __init__(self, host: Host, options: PluginOptions) -> None:
         self.host = host
-        self.started_at = host.now()
+        self.started_at = host.monotonic()
         # Sessions end after their account is removed, and must leave nothing behind then.
         self.removed: OrderedDict[JID, None] = OrderedDict()
 
@@ -77,11 +77,15 @@ class Plugin:
     # Answers
 
     def report_uptime(self, iq: Iq) -> Element:
-        return self._query(self.started_at)
+        # Not by the time of day, which somebody may set.
+        return self._query(self.host.monotonic() - self.started_at)
 
     def report_activity(self, iq: Iq) -> Element:
         account = (iq.to or iq.from_).bare
-        self._check_may_see(account, iq.from_)
+        if not self.host.may_see_presence(account, iq.from_):
+            # Not forbidden, as XEP-0012 has it: an account that does not exist gets this
+            # from the kernel, and strangers must not learn which ones do (RFC 6121, 4.3.2).
+            raise StanzaError("service-unavailable")
         if self.host.sessions(account.localpart):
             return Element(NS_LAST, "query", {"seconds": "0"})
         key = self._key(account)
@@ -97,7 +101,8 @@ class Plugin:
         if found is None:
             raise StanzaError("service-unavailable", "Nothing is known of its activity.")
         left_at, status = found
-        query = self._query(left_at)
+        # The clock of another node may have been ahead.
+        query = self._query(max(0, self.host.now() - left_at) / 1_000_000)
         if status:
             query.append(status.decode("utf-8", "ignore"))
         return query
@@ -106,17 +111,12 @@ class Plugin:
     @concerns(f"{NS_LAST} query")
     def stonechat_iq_to_user(self, iq: Iq) -> None:
         """What a client would answer is kept from strangers too ("Online User Query")."""
-        if iq.type == "get":
-            self._check_may_see(iq.to.bare, iq.from_)
-
-    def _check_may_see(self, account: JID, watcher: JID) -> None:
-        if not self.host.may_see_presence(account, watcher.bare):
+        # Accounts that do not exist come here too, so this tells nothing of them.
+        if iq.type == "get" and not self.host.may_see_presence(iq.to.bare, iq.from_):
             raise StanzaError("forbidden")
 
-    def _query(self, since: int) -> Element:
-        # The clock of another node may have been ahead.
-        seconds = max(0, self.host.now() - since) // 1_000_000
-        return Element(NS_LAST, "query", {"seconds": str(seconds)})
+    def _query(self, seconds: float) -> Element:
+        return Element(NS_LAST, "query", {"seconds": str(int(seconds))})
 
     # What is recorded
 

@@ -93,12 +93,13 @@ class Plugin:
         if presence.type or session.priority < 0:
             return
         if previous is None or previous.priority < 0:
-            self.deliver(session)
+            # Not here: a client that does not read must not keep its connection busy.
+            self.host.spawn(self.deliver, session)
 
     def deliver(self, session: Session) -> None:
         """Give a session all messages of its account, in the order they came.
 
-        They are deleted when the session has them: after a crash they come again.
+        They are deleted when they have left our memory: after a crash they come again.
         Of two sessions one gets them; it makes sure that nothing is left.
         """
         localpart = session.jid.localpart
@@ -137,10 +138,11 @@ class Plugin:
             for message in messages:
                 if message.stored_at >= oldest:
                     self.send(session, message)
+            wait_until_sent(session)
             if session.is_open:
                 self.spool.delete([message.id for message in messages])
             else:
-                # What was sent into the closed stream comes again.
+                # What was on its way comes again.
                 session = self.receiver(localpart)
 
     def send(self, session: Session, kept: Kept) -> None:
@@ -202,6 +204,18 @@ class Plugin:
         if not jid.localpart or not self.host.accounts.exists(jid.localpart):
             raise CommandError(f"There is no account {jid.bare}.")
         return jid.localpart
+
+
+def wait_until_sent(session: Session) -> None:
+    """Wait until nothing is queued for a session any more, or until it is closed.
+
+    What is queued is in our memory only, and lost with the client or the process (R1).
+    """
+    # Usually all of it leaves before this greenlet has its next turn.
+    pause = 0.0
+    while session.is_open and session.unsent:
+        gevent.sleep(pause)
+        pause = min(pause + 0.01, _LOOK_SECONDS)
 
 
 def says_something(message: Message) -> bool:

@@ -60,10 +60,15 @@ class Plugin:
 
     @hookimpl
     def stonechat_account_iq_handlers(self) -> dict[tuple[str, str], IqHandler]:
-        return {("get", NS_PING): self.pong}
+        return {("get", NS_PING): self.pong_for_account}
 
     def pong(self, iq: Iq) -> None:
         """An empty result says all there is to say."""
+
+    def pong_for_account(self, iq: Iq) -> None:
+        """Strangers are answered as for an account that does not exist."""
+        if not self.host.may_see_presence((iq.to or iq.from_).bare, iq.from_):
+            raise StanzaError("service-unavailable")
 
     def sweep(self) -> None:
         """Ping every client that has been silent for the interval."""

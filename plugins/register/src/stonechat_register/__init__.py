@@ -16,6 +16,7 @@ from stonechat.namespaces import NS_CLIENT
 from stonechat.options import Duration, Network, PluginOptions, option
 from stonechat.stanza import Element, Iq, Message, error_element
 from stonechat_register.attempts import AttemptLimit, plain_address
+from stonechat_register.codes import coded_errors
 from stonechat_register.forms import (
     NS_REGISTER,
     Submission,
@@ -68,7 +69,7 @@ class Plugin:
     def __init__(self, host: Host, options: Options) -> None:
         self.host = host
         self.options = options
-        self.limit = AttemptLimit(options.attempts, options.period, host.now)
+        self.limit = AttemptLimit(options.attempts, options.period, host.monotonic)
 
     @hookimpl
     def stonechat_disco_features(self) -> list[str]:
@@ -104,12 +105,14 @@ class Plugin:
             return None
         return Element(NS_REGISTER_FEATURE, "register")
 
+    @coded_errors()
     def offer(self, stream: UnboundStream, iq: Iq) -> Element:
         self.check_stream(stream)
         if self.options.redirect_url:
             return redirection(self.options.redirect_url)
         return form_to_fill_in()
 
+    @coded_errors()
     def register(self, stream: UnboundStream, iq: Iq) -> None:
         self.check_stream(stream)
         if self.options.redirect_url:
@@ -172,14 +175,18 @@ class Plugin:
     # Afterwards
 
     def show(self, iq: Iq) -> Element:
-        return form_with_account(self.own_account(iq).localpart)
+        self.check_address(iq)
+        with coded_errors():
+            return form_with_account(self.own_account(iq).localpart)
 
     def change(self, iq: Iq) -> Ignore | None:
-        account = self.own_account(iq)
+        self.check_address(iq)
         try:
-            if is_removal(iq.payload):
-                return self.remove(iq, account)
-            self.change_password(iq, account)
+            with coded_errors():
+                account = self.own_account(iq)
+                if is_removal(iq.payload):
+                    return self.remove(iq, account)
+                self.change_password(iq, account)
         except StanzaError as error:
             # Not as the kernel answers, which sends back what was asked: here, a password
             # (XEP-0077, "User Changes Password").
@@ -187,7 +194,7 @@ class Plugin:
                 Iq(
                     error_element(error),
                     to=iq.from_,
-                    from_=iq.to or account,
+                    from_=iq.to or iq.from_.bare,
                     type="error",
                     id=iq.id,
                 )
@@ -231,16 +238,21 @@ class Plugin:
             self.host.log.info("account removed by its user", account=account.text)
         return IGNORE
 
+    def check_address(self, iq: Iq) -> None:
+        """Nobody may ask for another's account; answered as if it did not exist.
+
+        So the kernel answers where it does not: with what was asked, and without a code.
+        """
+        if iq.to is not None and iq.to != self.host.jid and iq.to != iq.from_.bare:
+            raise StanzaError("service-unavailable")
+
     def own_account(self, iq: Iq) -> JID:
-        """The account of who asks; nobody may ask for another, or from elsewhere."""
+        """The account of who asks, which has to be here."""
         account = iq.from_.bare
         if account.domain != self.host.name or not account.localpart:
             raise StanzaError(
                 "registration-required", "Accounts are registered before logging in."
             )
-        if iq.to is not None and iq.to != self.host.jid and iq.to != account:
-            # As for an account that does not exist.
-            raise StanzaError("service-unavailable")
         return account
 
 

@@ -15,22 +15,22 @@ _IPV6_PREFIX = 64
 class AttemptLimit:
     """Counts attempts by address within a period that begins with the first of them.
 
-    A limit of 0 is none. `now` gives microseconds.
+    A limit of 0 is none. `clock` gives seconds, and never jumps.
     """
 
-    def __init__(self, limit: int, period: float, now: Callable[[], int]) -> None:
+    def __init__(self, limit: int, period: float, clock: Callable[[], float]) -> None:
         self._limit = limit
-        self._period = int(period * 1_000_000)
-        self._now = now
-        self._counts: OrderedDict[str, tuple[int, int]] = OrderedDict()  # until when, how many
+        self._period = period
+        self._clock = clock
+        self._counts: OrderedDict[str, tuple[float, int]] = OrderedDict()  # until when, how many
 
     def take(self, address: str) -> bool:
         """Count an attempt; False if there were too many."""
         if not self._limit:
             return True
         group = address_group(address)
-        now = self._now()
-        until, count = self._counts.get(group, (0, 0))
+        now = self._clock()
+        until, count = self._counts.get(group, (now, 0))
         if now >= until:
             self._counts.pop(group, None)  # it goes to the end of the line
             until, count = now + self._period, 0

@@ -169,5 +169,5 @@ def inbound(kind: str, state: int) -> Step:
             # 3.1.3, case 2: the contact's server has forgotten what it has.
             return Step(state, passes=False, answers=True)
         if approved:
-            return Step(state | FROM, passes=False, answers=True)
+            return Step((state & ~IN) | FROM, passes=False, answers=True)
     return Step(new | approved, passes)
