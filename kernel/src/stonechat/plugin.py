@@ -10,7 +10,7 @@ of which every virtual host that enables it gets one instance:
 
         def __init__(self, host: Host, options: Options): ...
         def start(self) -> None: ...      # may be left out
-        def stop(self) -> None: ...       # may be left out
+        def stop(self) -> None: ...       # may be left out; it has five seconds
 
 Its methods marked with `@hookimpl` are its hooks, those with `@command` its
 commands. What it acquires through `host` is taken back when it stops.

@@ -97,7 +97,7 @@ def test_a_suspended_plugin_comes_back_with_the_options_that_it_had(server, nurs
 def test_what_is_neither_at_work_nor_in_quarantine_is_not_reloaded(server, nurse):
     nurse.install(WELL)
     server.host("capulet.example")
-    with pytest.raises(CommandError, match="not enabled on capulet.example"):
+    with pytest.raises(CommandError, match=r"not enabled on capulet\.example"):
         server.command("plugin-reload", plugin="nurse")
 
 
@@ -123,7 +123,7 @@ def test_options_that_could_not_be_looked_at_are_read_from_the_file(nurse, tmp_p
         with pytest.raises(CommandError, match='did you mean "word"'):
             server.commands.run("plugin-reload", {"plugin": "nurse"})
         file.write_text("hosts: {capulet.example: {}}\n")
-        with pytest.raises(CommandError, match="is not configured for capulet.example"):
+        with pytest.raises(CommandError, match=r"is not configured for capulet\.example"):
             server.commands.run("plugin-reload", {"plugin": "nurse"})
         file.write_text(CONFIGURATION)
         server.commands.run("plugin-reload", {"plugin": "nurse"})

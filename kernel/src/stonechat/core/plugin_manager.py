@@ -13,8 +13,9 @@ from pluggy import PluginValidationError
 
 from stonechat.commands import CommandError
 from stonechat.core import plugin_loader
+from stonechat.core.chains import FAULTS
 from stonechat.core.config_types import PluginSetting
-from stonechat.core.ledger import Ledger
+from stonechat.core.ledger import STOP_SECONDS, Ledger
 from stonechat.errors import ConfigError, StonechatError
 from stonechat.host import Host
 from stonechat.options import PluginOptions
@@ -72,6 +73,8 @@ class HostPlugins:
         self.quarantined: dict[str, str] = {}
         # What would start those in quarantine again.
         self._waiting: dict[str, PluginSetting] = {}
+        # Whose handlers of requests before authentication they are.
+        self._before_login: dict[tuple[str, str], str] = {}
 
     # Many at once
 
@@ -96,7 +99,7 @@ class HostPlugins:
                 raise CommandError(f"{setting.name} is enabled on {self._host.name} already")
             try:
                 self._start(setting)
-            except Exception as error:
+            except FAULTS as error:
                 self._quarantine(setting, error)
                 raise CommandError(f"{setting.name} does not start: {error}") from error
 
@@ -125,8 +128,15 @@ class HostPlugins:
                 if old.name in self.running:
                     self._stop(old.name)
             self.quarantined.pop(setting.name, None)
+            fault: ConfigError | None = None
             for new in stopped:
-                self._start_or_quarantine(new)
+                try:
+                    self._start_or_quarantine(new)
+                except ConfigError as error:
+                    # Those behind it were stopped, too, and must not be forgotten.
+                    fault = fault or error
+            if fault is not None:
+                raise fault
 
     def change(self, settings: Mapping[str, PluginSetting], names: Collection[str]) -> None:
         """Bring the plugins of these names to their settings; one that has none is stopped.
@@ -170,7 +180,7 @@ class HostPlugins:
                 if name not in self.running:
                     try:
                         self._start(before.setting)
-                    except Exception as error:  # noqa: BLE001 - the fault boundary of a plugin
+                    except FAULTS as error:
                         self._quarantine(before.setting, error)
             for name in [name for name in self.quarantined if name not in snapshot.running]:
                 del self.quarantined[name]
@@ -221,7 +231,7 @@ class HostPlugins:
     def _start_or_quarantine(self, setting: PluginSetting) -> None:
         try:
             self._start(setting)
-        except Exception as error:
+        except FAULTS as error:
             self._quarantine(setting, error)
             if setting.required:
                 raise ConfigError(
@@ -248,13 +258,18 @@ class HostPlugins:
             host.storage.ensure(schema)
         ledger = Ledger(host, name)
         face = Host(host, ledger, name, host.log.bind(plugin=name))
-        instance = cls(face, setting.options)
+        instance: Any = None
+        has_started = False
         try:
+            instance = cls(face, setting.options)
             if hasattr(instance, "start"):
                 instance.start()
+            has_started = True
             self._connect(name, instance)
         except BaseException:
             self._disconnect(name, instance)
+            if has_started:
+                self._end(name, instance)
             ledger.close()
             raise
         self.running[name] = Running(name, instance, setting.options, ledger, setting.required)
@@ -280,8 +295,12 @@ class HostPlugins:
         for handlers in host.hooks.answers("stonechat_unauthenticated_iq_handlers", name):
             for key, function in handlers.items():
                 if key in host.unauthenticated_iq:
-                    raise StonechatError(f"{key} before authentication is handled already")
+                    raise StonechatError(
+                        f"{' '.join(key)} before authentication is handled by the plugin"
+                        f" {self._before_login[key]} already"
+                    )
                 host.unauthenticated_iq[key] = function
+                self._before_login[key] = name
         for makers in host.hooks.answers("stonechat_stream_features", name):
             host.feature_makers += tuple((name, make) for make in makers)
         self._commands.add_owner(instance, host=host.name, plugin=name)
@@ -289,11 +308,9 @@ class HostPlugins:
     def _disconnect(self, name: str, instance: Any) -> None:
         host = self._host
         if host.hooks.manager.is_registered(instance):
-            for handlers in host.hooks.answers("stonechat_unauthenticated_iq_handlers", name):
-                for key, function in handlers.items():
-                    if host.unauthenticated_iq.get(key) == function:
-                        del host.unauthenticated_iq[key]
             host.hooks.remove(instance)
+        for key in [key for key, owner in self._before_login.items() if owner == name]:
+            del self._before_login[key], host.unauthenticated_iq[key]
         host.local_iq.remove_plugin(name)
         host.account_iq.remove_plugin(name)
         host.feature_makers = tuple(m for m in host.feature_makers if m[0] != name)
@@ -302,13 +319,18 @@ class HostPlugins:
     def _stop(self, name: str) -> None:
         running = self.running.pop(name)
         self._disconnect(name, running.instance)
-        try:
-            if hasattr(running.instance, "stop"):
-                running.instance.stop()
-        except Exception as error:
-            self._host.log.error("plugin failed to stop", plugin=name, exc_info=error)
+        self._end(name, running.instance)
         running.ledger.close()
         self._host.log.info("plugin stopped", plugin=name)
+
+    def _end(self, name: str, instance: Any) -> None:
+        """Call a plugin's `stop`; it keeps nobody waiting for long."""
+        try:
+            if hasattr(instance, "stop"):
+                with gevent.Timeout(STOP_SECONDS):
+                    instance.stop()
+        except FAULTS as error:
+            self._host.log.error("plugin failed to stop", plugin=name, exc_info=error)
 
     # The error budget
 
