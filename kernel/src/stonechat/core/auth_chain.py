@@ -99,7 +99,7 @@ class BackendChain:
         for backend in self._backends:
             try:
                 backend.instance.stop()
-            except Exception:  # noqa: BLE001 - the fault boundary of a backend
+            except Exception:
                 log.exception("the auth backend %s failed to stop", backend.name)
 
     # Accounts

@@ -267,7 +267,8 @@ class ClientStream:
             self._connection.close()
             return
         contexts = self._port.contexts
-        assert contexts is not None and self._host is not None
+        assert contexts is not None
+        assert self._host is not None
         self._send(serialize(Element(NS_TLS, "proceed")))
         self._connection.start_tls(
             contexts.accept(
@@ -321,7 +322,7 @@ class ClientStream:
                 event = sasl.respond(request.text)
             else:
                 event = sasl.abort()
-        except Exception as error:  # noqa: BLE001 - backends are plugins
+        except Exception as error:
             host.log.error("login failed inside the server", exc_info=error)
             event = sasl.refuse(SaslFailure("temporary-auth-failure"))
         if self._connection.is_closed or self._protocol.state is State.CLOSED:
@@ -393,7 +394,8 @@ class ClientStream:
 
     def _bind(self, request: BindRequest) -> None:
         host, account = self._host, self._account
-        assert host is not None and account is not None
+        assert host is not None
+        assert account is not None
         if self._port.host(host.name) is not host:
             # Since the login a reload has removed it (4.9.3.5).
             raise StreamError("host-gone", "This domain is not served here any more.")
@@ -408,9 +410,7 @@ class ClientStream:
             return
         splitter = self._protocol.splitter
         splitter.limit = self._port.limits.stanza_bytes
-        session = ClientSession(
-            host, jid, self._connection, splitter, self._admission, self._port
-        )
+        session = ClientSession(host, jid, self._connection, splitter, self._admission, self._port)
         host.session_manager.add(session)
         self._protocol.bound()
         self._connection.handler = session

@@ -79,7 +79,7 @@ class Checker:
             return model.model_validate(merged, context=self._context)
         except ValidationError as error:
             faults.add_validation(error, model, origin)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - a plugin's code
             # A check that the author of a plugin wrote, and that has a fault itself.
             faults.add(origin(()), f"the check of the options failed: {error!r}")
         return None

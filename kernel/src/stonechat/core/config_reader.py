@@ -76,7 +76,7 @@ def _compose(text: str, file: str) -> Node | None:
         what = "this character is not allowed in YAML"
     except RecursionError:
         raise _too_deep(file) from None
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - the file is to blame, whatever it is
         # The scanner lets a few of Python's own errors through, such as OverflowError
         # for "\UFFFFFFFF" and AssertionError for "%YAML 1.99"; which, is not documented.
         position, what = Position(file, 1, 1), f"{type(error).__name__}: {error}"

@@ -280,7 +280,7 @@ class Server:
         for backend, ledger in reversed(backends):
             try:
                 backend.stop()
-            except Exception as error:  # noqa: BLE001 - backends are plugins
+            except Exception as error:
                 self.log.error(
                     "auth backend failed to stop", backend=repr(backend), exc_info=error
                 )

@@ -232,7 +232,7 @@ class Store(Storage):
             job.begun = True
             try:
                 job.result = work(is_cancelled)
-            except BaseException as error:
+            except BaseException as error:  # noqa: BLE001 - it is raised again where the caller waits
                 job.error = error
             self._waker.finish((job, end))
 

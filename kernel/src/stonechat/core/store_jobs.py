@@ -288,6 +288,6 @@ class Waker:
         job.greenlet = None
         try:
             greenlet.switch()
-        except BaseException:
+        except BaseException:  # noqa: BLE001 - the edge of the hub
             # A raw greenlet that ends by an exception ends in its parent, the hub.
             self._hub.handle_error(greenlet, *sys.exc_info())

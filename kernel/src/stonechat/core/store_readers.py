@@ -166,7 +166,7 @@ class _Reader:
             # One moment for all that the work reads. It is chosen at the first statement.
             self._driver.execute("BEGIN")
             job.result = closed(job.work(self._connection))
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 - it is raised again where the caller waits
             job.error = as_storage_error(error)
             if self._is_too_late():
                 job.error = StorageError("the store did not answer in time")

@@ -108,7 +108,7 @@ class Writer:
                     self._carry_out_alone(group)
                 else:
                     self._carry_out_group(group)
-            except BaseException as error:
+            except BaseException as error:  # noqa: BLE001 - raised again where each caller waits
                 self._lose(group, error)
             self._count(group, monotonic() - started)
             self._waker.finish(group)

@@ -139,7 +139,7 @@ class TimerWheel:
             count += 1
             try:
                 callback(*arguments)
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001 - one timer keeps no other from running
                 self._on_error(callback, error)
         return count
 

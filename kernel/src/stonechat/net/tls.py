@@ -271,7 +271,7 @@ def _socket_class() -> type[TlsSocket]:
 
         _try_out(DirectTlsSocket)
     # Whatever is wrong with it, the slower way is right.
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - see above
         _log.warning("TLS goes the slow way: %r", error)
         return TlsSocket
     return DirectTlsSocket

@@ -82,9 +82,7 @@ class StreamClosed(NamedTuple):
     """The client has ended its stream."""
 
 
-C2SEvent = (
-    StreamOpened | StartTls | SaslInput | UnauthenticatedIq | BindRequest | StreamClosed
-)
+C2SEvent = StreamOpened | StartTls | SaslInput | UnauthenticatedIq | BindRequest | StreamClosed
 
 
 class C2SStream:
