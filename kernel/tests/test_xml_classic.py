@@ -1,8 +1,5 @@
 """The XML functions of the founding text, each by its contract."""
 
-import re
-from pathlib import Path
-
 import pytest
 
 from stonechat.errors import XMLError
@@ -163,44 +160,3 @@ def test_parse_element_returns_its_error(text, condition):
     error = parse_element(text)
     assert isinstance(error, XMLError)
     assert error.condition == condition
-
-
-# Robustness rule 1: whatever enters goes through one door.
-
-ROOT = Path(__file__).parents[2]
-PARSERS = re.compile(r"\bParserCreate\b|\bexpat\b|\bpyexpat\b|\blxml\b|\bxml\.(?:etree|sax|dom)\b")
-OUR_DOOR = re.compile(r"\b(?:guarded_parser|TreeBuilder)\b")
-
-
-def sources():
-    for pattern in ("kernel/src", "plugins/*/src", "auth_backends/*/src"):
-        for directory in ROOT.glob(pattern):
-            for path in directory.rglob("*.py"):
-                yield path.relative_to(ROOT).as_posix(), path.read_text(encoding="utf-8")
-
-
-def code(text):
-    """The source without comments and docstrings."""
-    return re.sub(r'""".*?"""|#[^\n]*', "", text, flags=re.DOTALL)
-
-
-def test_no_other_module_makes_a_parser():
-    xml = "kernel/src/stonechat/xml/"
-    makers = {path for path, text in sources() if "ParserCreate(" in code(text)}
-    assert makers == {f"{xml}parser.py"}
-    users = {path for path, text in sources() if PARSERS.search(code(text))}
-    assert users <= {
-        f"{xml}parser.py",
-        f"{xml}convert.py",  # from and to trees of lxml; it parses nothing
-        "kernel/src/stonechat/protocol/reader.py",
-    }
-    assert "fromstring" not in (ROOT / xml / "convert.py").read_text(encoding="utf-8")
-
-
-def test_nobody_gets_round_the_guards_of_the_parser():
-    users = {path for path, text in sources() if OUR_DOOR.search(code(text))}
-    assert users == {
-        "kernel/src/stonechat/xml/__init__.py",
-        "kernel/src/stonechat/xml/parser.py",
-        "kernel/src/stonechat/protocol/reader.py",
-    }

@@ -47,7 +47,7 @@ def test_logs_in_over_tls(cast, profanity, tls):
     (session,) = until(lambda: cast.node.sessions(JULIET), "session of Juliet")
     assert session["secure"] is True
     client.type("/disconnect")
-    client.see(f"{JULIET} logged out successfully")
+    client.see(f"{JULIET}.* logged out successfully")
     until(lambda: not cast.node.sessions(JULIET), "end of Juliet's session")
 
 
@@ -65,7 +65,7 @@ def test_a_certificate_of_an_unknown_authority_is_shown_to_the_user(cast, profan
     client.connect(JULIET, PASSWORD, cast.node.starttls)
     client.see("TLS certificate verification failed")
     client.type("/tls allow")
-    client.see(f"{JULIET} logged in successfully")
+    client.see(f"{JULIET}.* logged in successfully")
 
 
 def test_registers_an_account(cast, profanity):
@@ -78,7 +78,8 @@ def test_registers_an_account(cast, profanity):
     client.type(PASSWORD)
     client.see("Registration successful")
     cast.removes("nurse@localhost")
-    client.log_in("nurse@localhost", PASSWORD, cast.node.starttls)
+    # Not the same one: after it has registered, profanity 0.13.1 forgets to log in.
+    profanity().log_in("nurse@localhost", PASSWORD, cast.node.starttls)
 
 
 def test_two_chat_one_with_profanity_and_one_with_slixmpp(cast, juliet):
@@ -120,8 +121,7 @@ def test_a_roster_is_kept(cast, juliet):
     other.run(
         lambda: other.client.update_roster(ROMEO, name="Montague", subscription="none", groups=[])
     )
-    juliet.type("/roster")
-    juliet.see(f"Montague.*{ROMEO}|{ROMEO}.*Montague|Montague")
+    juliet.see("Montague")
     juliet.type(f"/roster remove {ROMEO}")
     other.push(ROMEO, "remove")
     assert roster(cast, JULIET) == {}
@@ -137,13 +137,13 @@ def test_two_subscribe_to_each_other(cast, juliet):
     until(lambda: roster(cast, JULIET).get(ROMEO, {}).get("subscription") == "to", "to")
 
     romeo.send_presence(to=JULIET, type="subscribe")
-    juliet.see(f"(?i)received.*subscription request.*{ROMEO}|{ROMEO}.*subscri")
+    juliet.see(f"Received authorization request from {ROMEO}")
     juliet.type(f"/sub allow {ROMEO}")
     romeo.presence(JULIET, "subscribed")
     romeo.push(JULIET, "both")
     romeo.presence(JULIET)
 
-    juliet.type("/dnd Nurse is here")
+    juliet.type('/status set dnd "Nurse is here"')
     presence = romeo.take("dnd", lambda stanza: stanza["type"] == "dnd")
     assert presence["status"] == "Nurse is here"
     assert presence["from"].bare == JULIET

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -75,11 +76,24 @@ class Node:
             "log": {"level": "info", "format": "json"},
         }
 
+    def configure(self, **plugins: Mapping[str, Any]) -> None:
+        """Write the configuration with more plugins; it holds from the next reload on."""
+        configuration = self._configuration()
+        configuration["plugins"].update(plugins)
+        self.process.configure(configuration)
+
+    def describe(self) -> list[dict[str, Any]]:
+        """The declarations of all commands."""
+        with self._control() as client:
+            return client.describe()
+
     def ask(self, command: str, **arguments: Any) -> Any:
         """The result of an administrator's command."""
-        path = self.process.directory / "data" / "stonechat.sock"
-        with ControlClient(path, DEADLINE) as client:
+        with self._control() as client:
             return client.run(command, arguments)
+
+    def _control(self) -> ControlClient:
+        return ControlClient(self.process.directory / "data" / "stonechat.sock", DEADLINE)
 
     def sessions(self, jid: str) -> list[dict[str, Any]]:
         """What an administrator sees of the sessions of an account, or of one of them."""

@@ -94,7 +94,7 @@ class Profanity:
 
     def log_in(self, jid: str, password: str, port: int, tls: str = "force") -> None:
         self.connect(jid, password, port, tls)
-        self.see(f"{re.escape(jid)} logged in successfully")
+        self.see(f"{re.escape(jid)}\\S* logged in successfully")
 
     def close(self) -> None:
         subprocess.run(

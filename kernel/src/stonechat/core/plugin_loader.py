@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import sys
 from importlib.metadata import EntryPoint, entry_points
+from types import ModuleType
 from typing import Any
 
 from stonechat.core.config_types import BrokenPlugin, Kind, UnknownPlugin
@@ -79,11 +80,15 @@ def options_of(kind: Kind, name: str) -> type[PluginOptions]:
     return model
 
 
-def forget_code(kind: Kind, name: str) -> None:
-    """Import a plugin anew when it is loaded the next time: its code may have changed."""
+def forget_code(kind: Kind, name: str) -> dict[str, ModuleType]:
+    """Import a plugin anew when it is loaded the next time: its code may have changed.
+
+    Returns the modules that are forgotten, to be put back into `sys.modules` if the
+    new ones are no good.
+    """
     point = installed(kind).get(name)
     if point is None:
-        return
+        return {}
     package = point.module.partition(".")[0]
-    for module in [m for m in sys.modules if m == package or m.startswith(f"{package}.")]:
-        del sys.modules[module]
+    modules = [m for m in sys.modules if m == package or m.startswith(f"{package}.")]
+    return {module: sys.modules.pop(module) for module in modules}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import gevent
 from gevent.lock import RLock
 from pluggy import PluginValidationError
+from pydantic import ValidationError
 
 from stonechat.commands import CommandError
 from stonechat.core import plugin_loader
@@ -200,13 +202,18 @@ class HostPlugins:
                 setting = self._waiting[name]
             else:
                 raise CommandError(f"{name} is not enabled on {self._host.name}")
-            plugin_loader.forget_code("plugin", name)
-            model = plugin_loader.options_of("plugin", name)
-            if setting.fault:
-                setting = configured()
-            else:
-                given = setting.options.model_dump(exclude_unset=True)
-                setting = PluginSetting(name, model(**given), setting.required)
+            forgotten = plugin_loader.forget_code("plugin", name)
+            try:
+                model = plugin_loader.options_of("plugin", name)
+                if setting.fault:
+                    setting = configured()
+                else:
+                    given = setting.options.model_dump(exclude_unset=True)
+                    setting = PluginSetting(name, _remade(model, given), setting.required)
+            except BaseException:
+                # The old code goes on, and may import parts of itself yet.
+                sys.modules.update(forgotten)
+                raise
             self.reconfigure(setting)
             if name in self.quarantined:
                 raise CommandError(f"{name} does not start: {self.quarantined[name]}")
@@ -363,6 +370,20 @@ class HostPlugins:
             self._stop(name)
             self.quarantined[name] = "suspended: it failed too often"
             self._host.log.error("plugin suspended", plugin=name)
+
+
+def _remade(model: type[PluginOptions], given: dict[str, Any]) -> PluginOptions:
+    """The same options for new code; CommandError where it does not take them."""
+    try:
+        return model(**given)
+    except ValidationError as error:
+        faults = [
+            f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}"
+            for fault in error.errors(include_url=False, include_context=False)
+        ]
+        raise CommandError(
+            f"the new code does not take its options: {'; '.join(faults)}"
+        ) from None
 
 
 def _ordered(
