@@ -1,7 +1,7 @@
 """A real server process and those who talk to it."""
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -27,6 +27,9 @@ def running_node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
 @pytest.fixture
 def node(running_node: Node) -> Iterator[Node]:
     """The server; an error in its log fails the test."""
+    if not running_node.process.is_running:
+        # The last test has failed with it; the others are to tell what they can.
+        running_node.process.start()
     running_node.new_faults()
     yield running_node
     assert running_node.process.is_running, running_node.process.story()

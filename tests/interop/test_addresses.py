@@ -3,6 +3,7 @@
 import socket
 import struct
 import subprocess
+import sys
 
 import pytest
 from witnesses import DEADLINE, until
@@ -21,6 +22,7 @@ ELSEWHERE = "127.0.0.77"
 V2 = b"\r\n\r\n\0\r\nQUIT\n"
 
 
+only_linux = pytest.mark.skipif(sys.platform != "linux", reason=f"{ELSEWHERE} is not ours here")
 needs_ipv6 = pytest.mark.skipif(not has_ipv6(), reason="there is no IPv6 on this machine")
 
 
@@ -94,6 +96,7 @@ def test_who_sends_no_header_is_not_answered(node):
         assert end_of(connection) == b""
 
 
+@only_linux
 def test_only_the_proxy_may_speak_for_others(node):
     header = b"PROXY TCP4 198.51.100.7 203.0.113.1 40000 5222\r\n"
     with socket.create_connection((LOCALHOST, node.proxy), DEADLINE, (ELSEWHERE, 0)) as liar:
@@ -166,6 +169,7 @@ def haproxy(needs, node, tmp_path):
     process.wait()
 
 
+@only_linux
 @pytest.mark.parametrize("version", [1, 2])
 def test_haproxy_says_where_a_client_comes_from(cast, node, haproxy, version):
     cast.account(JULIET)

@@ -105,9 +105,7 @@ def test_the_certificate_that_s_client_saw_binds_a_login_of_scramp(
 ):
     client = connect_by_program(version)
     end_point = binding(client, "tls-server-end-point")
-    client.log_in(
-        ScramClient(["SCRAM-SHA-256-PLUS"], name, PASSWORD, channel_binding=end_point)
-    )
+    client.log_in(ScramClient(["SCRAM-SHA-256-PLUS"], name, PASSWORD, channel_binding=end_point))
 
 
 def test_on_tls_1_2_the_handshake_binds_a_login(connect, name):

@@ -72,7 +72,9 @@ def test_older_tls_is_refused(s_client, node, monkeypatch, version, kind):
 
 
 def test_a_cipher_without_forward_secrecy_is_refused(s_client):
-    said = s_client(*starttls(CAPULET, CAPULET), "-tls1_2", "-cipher", "AES128-GCM-SHA256:AES128-SHA")
+    said = s_client(
+        *starttls(CAPULET, CAPULET), "-tls1_2", "-cipher", "AES128-GCM-SHA256:AES128-SHA"
+    )
     assert "alert handshake failure" in said
 
 

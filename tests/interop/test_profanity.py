@@ -106,7 +106,7 @@ def test_what_came_while_nobody_was_there_is_shown(cast, profanity):
     juliet.see(f"{ROMEO}.*win 2")
     juliet.type("/win 2")
     juliet.see("(?s)I swear 0.*I swear 1.*I swear 2")
-    assert cast.node.ask("offline-count", jid=JULIET) == 0
+    until(lambda: cast.node.ask("offline-count", jid=JULIET) == 0, "end of what waits")
 
 
 def test_a_roster_is_kept(cast, juliet):

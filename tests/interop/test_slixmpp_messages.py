@@ -3,6 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from witnesses import until
 
 JULIET = "juliet@capulet.example"
 ROMEO = "romeo@montague.example"
@@ -177,7 +178,7 @@ def test_messages_wait_in_order_and_say_when_they_came(cast, romeo):
     live = juliet.message()
     assert live["body"] == "now"
     assert live.xml.find("{urn:xmpp:delay}delay") is None
-    assert cast.node.ask("offline-count", jid=JULIET) == 0
+    until(lambda: cast.node.ask("offline-count", jid=JULIET) == 0, "end of what waits")
     # Each is given once.
     chamber = cast.login(f"{JULIET}/chamber")
     chamber.available()

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
@@ -40,6 +41,8 @@ class Plugin(Plugin):
         self.host.add_iq_handler("local", "urn:example:tavern:bill", lambda iq: None)
 
     def serve(self, stanza):
+        if isinstance(stanza, Iq):
+            raise StanzaError("feature-not-implemented")
         if stanza.type != "error":
             self.host.route(stanza.copy_for(stanza.from_, from_=stanza.to))
 
@@ -215,7 +218,9 @@ def traces(node, person):
             (row["plugin"], row["hook"], row["host"])
             for row in node.ask("plugin-top", limit=100_000)
         ),
-        "plugins": [(host["plugins"], host["quarantined"]) for host in node.ask("status")["hosts"]],
+        "plugins": [
+            (host["plugins"], host["quarantined"]) for host in node.ask("status")["hosts"]
+        ],
         "metrics": re.findall(r'plugin="tavern".*', node.ask("metrics")),
     }
 
@@ -275,6 +280,14 @@ def test_a_plugin_from_the_template_goes_through_its_whole_life(cast, site, tmp_
     assert greet(juliet) == "Hello, juliet!"
     stonechat(node, "plugin", "disable", "tavern", CAPULET)
     assert traces(node, juliet) == before
+
+    # Uninstalled, it is unknown.
+    for path in site.iterdir():
+        shutil.rmtree(path)
+    assert plugin_list(node) == {}
+    with pytest.raises(subprocess.CalledProcessError) as unknown:
+        stonechat(node, "plugin", "enable", "tavern", CAPULET)
+    assert "there is no plugin of this name" in unknown.value.stderr
     assert node.new_faults() == []
 
 

@@ -88,8 +88,10 @@ def test_users_of_both_meet(cast):
 def test_an_administrator_sees_them_apart(cast):
     cast.login(f"juliet@{CAPULET}/balcony")
     cast.login(f"romeo@{MONTAGUE}/orchard")
-    for domain, jid in ((CAPULET, "juliet@capulet.example/balcony"),
-                        (MONTAGUE, "romeo@montague.example/orchard")):
+    for domain, jid in (
+        (CAPULET, "juliet@capulet.example/balcony"),
+        (MONTAGUE, "romeo@montague.example/orchard"),
+    ):
         assert [row["jid"] for row in cast.node.ask("connected-users", host=domain)] == [jid]
     hosts = {host["host"]: host for host in cast.node.ask("status")["hosts"]}
     assert "echo" in hosts[MONTAGUE]["plugins"]

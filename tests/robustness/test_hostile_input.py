@@ -41,7 +41,7 @@ BEFORE_LOGIN = {
     "SASL of no kind": HEADER + AUTH.format("POISON", "") * 4,
     "SASL that is not base64": HEADER + AUTH.format("PLAIN", "!!!!") * 4,
     "guesses": HEADER + AUTH.format("PLAIN", "AHJvbWVvAHdyb25n") * 4,
-    "a stream in a stream": HEADER + HEADER,
+    "a stream in a stream": f"{HEADER}{HEADER}</stream:stream>",
 }
 
 # What somebody sends who has an account.

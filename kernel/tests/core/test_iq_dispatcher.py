@@ -8,6 +8,7 @@ from stonechat import hookimpl
 from stonechat.core import iq_dispatcher as module
 from stonechat.errors import JIDError, StanzaError
 from stonechat.iq import IGNORE, add_iq_handler, one_queue, parallel, remove_iq_handler
+from stonechat.jid import JID
 from stonechat.stanza import Element, Iq
 from stonechat.testing.client import error_of
 
@@ -120,6 +121,15 @@ def test_an_answer_comes_from_who_was_asked(plugin, juliet):
     answer = juliet.receive_iq()
     assert (answer.type, answer.id, answer.children) == ("result", "1", ())
     assert (answer.from_, answer.to) == (juliet.bare, juliet.jid)
+
+
+@pytest.mark.parametrize("to", [HOST, ACCOUNT])
+@pytest.mark.parametrize("head", [{"type": "nonsense", "id": "1"}, {"type": "get"}])
+def test_what_is_no_proper_request_is_refused_wherever_it_comes_from(plugin, juliet, to, head):
+    # A client's is refused at its door already; this one comes from a service.
+    plugin.host.add_iq_handler("local", QUERY, lambda iq: None)
+    plugin.host.route(Iq(Element(QUERY, "query"), to=JID.parse(to), from_=juliet.jid, **head))
+    assert condition_of(juliet.receive_iq()) == "bad-request"
 
 
 # Exactly one answer

@@ -4,6 +4,7 @@ import base64
 
 import pytest
 
+from stonechat import hookimpl
 from stonechat.namespaces import NS_BIND, NS_CLIENT, NS_SASL, NS_SESSION, NS_STREAM, NS_TLS
 from stonechat.stanza import Iq
 from stonechat.testing import error_of
@@ -374,3 +375,23 @@ def test_a_stanza_may_come_in_the_same_breath_as_the_binding(logged_in):
     )
     result, message = logged_in.received()
     assert (result.type, message.id) == ("result", "m1")
+
+
+def test_a_plugin_that_fails_before_a_login_is_named_and_the_client_answered(server):
+    class Breaker:
+        def __init__(self, host, options):
+            pass
+
+        @hookimpl
+        def stonechat_unauthenticated_iq_handlers(self):
+            return {("get", "urn:example:break"): self.fail}
+
+        def fail(self, stream, iq):
+            raise RuntimeError("broken")
+
+    server.expect_errors()
+    host = server.host("capulet.example", plugin_classes={"breaker": Breaker}, breaker={})
+    stream = host.open_stream(tls=True)
+    stream.send("<iq type='get' id='1'><query xmlns='urn:example:break'/></iq>")
+    assert error_of(stream.receive()).condition == "internal-server-error"
+    assert [event["plugin"] for event in server.logged("plugin failed")] == ["breaker"]

@@ -3,6 +3,7 @@
 import os
 import socket
 import struct
+import sys
 from types import SimpleNamespace
 
 import gevent
@@ -121,6 +122,38 @@ def test_the_time_to_close_begins_when_all_is_fetched(net, connect):
     assert not handler.connection.is_closed
     net.advance(1)
     assert handler.until_lost() == "closed"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems do not tell what they hold")
+def test_a_peer_that_is_still_fetching_what_the_system_holds_is_not_cut_off(net):
+    handler, juliet = net.connect(buffers=1 << 18)
+    juliet.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    connection = handler.connection
+    connection.write(b"x" * 200_000)
+    connection.close()
+    net.settle()
+    assert connection.unsent == 0
+    for _ in range(4):
+        net.receive(juliet, 30_000)
+        net.advance(LINGER_SECONDS + 0.5)
+        assert not connection.is_closed
+    # Now it has stopped.
+    net.advance(LINGER_SECONDS + 0.5)
+    assert handler.until_lost() == "closed"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems do not tell what they hold")
+def test_a_peer_that_fetches_ever_so_slowly_is_cut_off_in_the_end(net):
+    handler, juliet = net.connect(buffers=1 << 18)
+    juliet.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    handler.connection.write(b"x" * 200_000)
+    handler.connection.close()
+    seconds = 0.0
+    while not handler.connection.is_closed:
+        net.receive(juliet, 8000)
+        net.advance(LINGER_SECONDS)
+        seconds += LINGER_SECONDS
+    assert seconds <= FLUSH_SECONDS + 2 * LINGER_SECONDS
 
 
 def test_abort_drops_what_is_queued_and_tells_once(net, connect):

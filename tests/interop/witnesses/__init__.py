@@ -9,7 +9,7 @@ from typing import TypeVar
 T = TypeVar("T")
 
 # How long anything may take that has to happen at all; nothing here is measured.
-DEADLINE = 8.0
+DEADLINE = 30.0
 
 # How often to look where there is nothing to wait for but the outcome.
 _LOOK_SECONDS = 0.05

@@ -58,5 +58,7 @@ class Cast:
     def close(self) -> None:
         for person in self._people:
             person.close()
+        if not self.node.process.is_running:
+            return
         for account in self._accounts:
             self.node.ask("unregister", jid=account)

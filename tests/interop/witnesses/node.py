@@ -74,6 +74,8 @@ class Node:
                 "version": {},
             },
             "log": {"level": "info", "format": "json"},
+            # On a busy machine a tenth of a second passes without anybody's fault.
+            "watchdog": {"block_warning": "10 s"},
         }
 
     def configure(self, **plugins: Mapping[str, Any]) -> None:

@@ -41,7 +41,9 @@ class Loop:
 
         async def over_there() -> Any:
             result = call()
-            return await result if asyncio.isfuture(result) or asyncio.iscoroutine(result) else result
+            return (
+                await result if asyncio.isfuture(result) or asyncio.iscoroutine(result) else result
+            )
 
         return asyncio.run_coroutine_threadsafe(over_there(), self._loop).result(timeout)
 
@@ -199,9 +201,11 @@ class Person:
         """The next presence of a type from a JID, bare or full."""
         return self.take(
             f"{type} from {jid}",
-            lambda stanza: isinstance(stanza, Presence)
-            and stanza["type"] == type
-            and jid in (stanza["from"].full, stanza["from"].bare),
+            lambda stanza: (
+                isinstance(stanza, Presence)
+                and stanza["type"] == type
+                and jid in (stanza["from"].full, stanza["from"].bare)
+            ),
         )
 
     def push(self, jid: str, subscription: str, ask: str = "") -> dict[str, Any]:

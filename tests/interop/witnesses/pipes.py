@@ -161,7 +161,8 @@ class SClientPipe:
     def bindings(self) -> dict[str, bytes]:
         exported = re.search(r"Keying material: ([0-9A-F]{64})", self._said)
         certificate = re.search(r"-----BEGIN CERT[\s\S]*?END CERTIFICATE-----\n", self._said)
-        assert exported is not None and certificate is not None, self._said
+        assert exported is not None, self._said
+        assert certificate is not None, self._said
         return {
             "tls-exporter": bytes.fromhex(exported[1]),
             # Ours are signed with SHA-256 (RFC 5929, 4.1).

@@ -29,9 +29,7 @@ class SendXmpp:
             "SSL_CERT_DIR": str(home),
         }
 
-    def send(
-        self, to: str, text: str, *options: str
-    ) -> subprocess.CompletedProcess[str]:
+    def send(self, to: str, text: str, *options: str) -> subprocess.CompletedProcess[str]:
         """Send what is typed on standard input."""
         return subprocess.run(
             ["go-sendxmpp", "-f", str(self._file), *options, to],
@@ -70,9 +68,10 @@ class Listener:
         with selectors.DefaultSelector() as selector:
             selector.register(self._process.stdout, selectors.EVENT_READ)
             while text not in self._said:
-                left = deadline - time.monotonic()
                 # It may go on for ever about something else.
-                assert left > 0 and selector.select(left), f"no {text!r} in {self.shown}"
+                left = max(deadline - time.monotonic(), 0.0)
+                assert left, f"no {text!r} in {self.shown}"
+                assert selector.select(left), f"nothing more after {self.shown}"
                 piece = os.read(self._process.stdout.fileno(), 65536)
                 assert piece, f"it ended after {self.shown}"
                 self._said += piece.decode(errors="replace")

@@ -6,6 +6,7 @@ import secrets
 from functools import lru_cache
 from typing import TYPE_CHECKING, Protocol
 
+from stonechat.core.chains import FAULTS
 from stonechat.core.client_session import ClientSession
 from stonechat.errors import JIDError, SaslFailure, StanzaError, StreamError, XMLError
 from stonechat.jid import JID, prepare_domain
@@ -236,7 +237,7 @@ class ClientStream:
         for plugin, make in host.feature_makers:
             try:
                 feature = make(self)
-            except Exception as error:  # noqa: BLE001 - the fault boundary of a plugin
+            except FAULTS as error:
                 host.plugin_failed(plugin, "stonechat_stream_features", error, None)
                 continue
             if feature is not None:
@@ -375,16 +376,17 @@ class ClientStream:
     def _unauthenticated_iq(self, iq: Iq) -> None:
         host = self._host
         assert host is not None
-        handler = host.unauthenticated_iq.get((iq.type, iq.namespace))
-        if handler is None or self._must_encrypt:
+        handled = host.unauthenticated_iq.get((iq.type, iq.namespace))
+        if handled is None or self._must_encrypt:
             raise StreamError("not-authorized", "Log in first.")
+        plugin, handler = handled
         try:
             iq.check()
             payload = handler(self, iq)
         except StanzaError as error:
             reply = iq.error_reply(error)
-        except Exception as error:  # noqa: BLE001 - the fault boundary of a plugin
-            host.plugin_failed("", "request before authentication", error, iq)
+        except FAULTS as error:
+            host.plugin_failed(plugin, "request before authentication", error, iq)
             reply = iq.error_reply(StanzaError("internal-server-error"))
         else:
             reply = iq.result(payload)

@@ -76,7 +76,6 @@ class HostPlugins:
         # What would start those in quarantine again.
         self._waiting: dict[str, PluginSetting] = {}
         # Whose handlers of requests before authentication they are.
-        self._before_login: dict[tuple[str, str], str] = {}
 
     # Many at once
 
@@ -304,10 +303,9 @@ class HostPlugins:
                 if key in host.unauthenticated_iq:
                     raise StonechatError(
                         f"{' '.join(key)} before authentication is handled by the plugin"
-                        f" {self._before_login[key]} already"
+                        f" {host.unauthenticated_iq[key][0]} already"
                     )
-                host.unauthenticated_iq[key] = function
-                self._before_login[key] = name
+                host.unauthenticated_iq[key] = (name, function)
         for makers in host.hooks.answers("stonechat_stream_features", name):
             host.feature_makers += tuple((name, make) for make in makers)
         self._commands.add_owner(instance, host=host.name, plugin=name)
@@ -316,8 +314,9 @@ class HostPlugins:
         host = self._host
         if host.hooks.manager.is_registered(instance):
             host.hooks.remove(instance)
-        for key in [key for key, owner in self._before_login.items() if owner == name]:
-            del self._before_login[key], host.unauthenticated_iq[key]
+        handlers = host.unauthenticated_iq
+        for key in [key for key, (owner, _) in handlers.items() if owner == name]:
+            del handlers[key]
         host.local_iq.remove_plugin(name)
         host.account_iq.remove_plugin(name)
         host.feature_makers = tuple(m for m in host.feature_makers if m[0] != name)

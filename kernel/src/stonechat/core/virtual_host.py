@@ -75,8 +75,9 @@ class VirtualHost:
         self.local_iq = IqTable(self, "local")
         self.account_iq = IqTable(self, "sm")
         self.local_router = LocalRouter(self)
+        # Before authentication: the plugin that answers a pair, and with what.
         self.unauthenticated_iq: dict[
-            tuple[str, str], Callable[[UnboundStream, Iq], Element | None]
+            tuple[str, str], tuple[str, Callable[[UnboundStream, Iq], Element | None]]
         ] = {}
         self.feature_makers: tuple[tuple[str, Callable[[UnboundStream], Element | None]], ...] = ()
         # Since the start, for the metrics.
@@ -154,4 +155,6 @@ class VirtualHost:
             stanza=stanza.summary() if stanza is not None else None,
             exc_info=error,
         )
-        self.plugins.count_failure(plugin)
+        # Auth backends are at work before there are plugins to count for.
+        if hasattr(self, "plugins"):
+            self.plugins.count_failure(plugin)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import _socket
 import socket
+import sys
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
@@ -22,7 +23,7 @@ TLS_READ_SIZE = 16 * 1024
 HANDSHAKE_OCTETS = 32 * 1024
 
 # How long the peer of a connection that we close may take to fetch what is
-# queued, and then how long to close its own side.
+# queued, and then how long to close its own side, unless it is still fetching.
 FLUSH_SECONDS = 30.0
 LINGER_SECONDS = 2.0
 
@@ -409,8 +410,17 @@ class Connection:
             if timer is not None:
                 timer.cancel()
         self._paused = None
-        self._linger = self._timers.add(LINGER_SECONDS, self._destroy, "closed")
+        until = self._timers.now + FLUSH_SECONDS
+        self._linger = self._timers.add(LINGER_SECONDS, self._linger_over, sys.maxsize, until)
         self.resume()
+
+    def _linger_over(self, before: int, until: float) -> None:
+        waiting = _held_by_the_system(self._socket)
+        if 0 < waiting < before and self._timers.now < until:
+            # The peer is slow, but it is still at what we sent.
+            self._linger = self._timers.add(LINGER_SECONDS, self._linger_over, waiting, until)
+        else:
+            self._destroy("closed")
 
     def abort(self, reason: str) -> None:
         """End the connection at once; what is queued is dropped."""
@@ -432,3 +442,15 @@ class Connection:
         handler, self._handler = self._handler, None
         if handler is not None:
             self._poller.lost(self, handler, reason)
+
+
+def _held_by_the_system(sock: _socket.socket) -> int:
+    """How many octets the peer's system has not taken yet; 0 where ours does not tell."""
+    try:
+        import fcntl
+        import termios
+
+        answer = fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, bytes(4))
+    except (ImportError, OSError):
+        return 0
+    return int.from_bytes(answer, sys.byteorder)

@@ -28,9 +28,10 @@ USUAL_HEADER = b"<stream:stream xmlns='%b' xmlns:stream='%b'>" % (
 _START_TAG = re.compile(rb"<[^>\"']*(?:(?:\"[^\"]*\"|'[^']*')[^>\"']*)*>")
 _OPENINGS = {f"{NS_CLIENT} {name}": (b"<" + name.encode(), kind) for name, kind in KINDS.items()}
 
-# A parser keeps every name it ever saw, so none gets old. A new one costs as
-# much as reading 2 KB.
+# A parser keeps every name it ever saw, with the namespace in it, so none gets
+# old. A new one costs as much as reading 2 KB.
 _RETIREMENT = 1 << 17
+_NAMES = 2000
 _IDLE_PARSERS = 4
 _idle: list[Reader] = []
 
@@ -39,7 +40,8 @@ class Reader:
     """Reads whole tokens; gives each top-level element with its own octets.
 
     `depth` is 1 between elements and 0 once the stream has ended; `size` is
-    the octets of the current element so far; `total` those ever read.
+    the octets of the current element so far; `total` those ever read; `names`
+    how many different ones it has seen.
     """
 
     __slots__ = (
@@ -50,6 +52,7 @@ class Reader:
         "_where",
         "declared",
         "depth",
+        "names",
         "size",
         "total",
     )
@@ -64,6 +67,7 @@ class Reader:
         self._parser.Parse(declared)
         self.total = len(declared)
         self.depth = 1
+        self.names = 0
 
     def retire(self) -> None:
         """Let the parser go at once, not when the cycle with its callbacks is found."""
@@ -128,7 +132,7 @@ class Reader:
             done.clear()
         if fault is not None:
             raise fault
-        depth, begin = self._where()
+        depth, begin, self.names = self._where()
         self.depth = depth
         if depth > 1:
             self._keep(data, begin - offset, at, limit)
@@ -163,12 +167,12 @@ Ended = tuple[str, dict[str, str], list[str], int, int]
 
 def _follow(
     parser: XMLParserType, done: list[Ended]
-) -> tuple[Callable[[int], None], Callable[[], tuple[int, int]]]:
+) -> tuple[Callable[[int], None], Callable[[], tuple[int, int, int]]]:
     """Set the parser's callbacks.
 
     Returns a function that sets how many elements one may hold, and one that
-    tells the depth and where the current element began. Closures, for their
-    cells are the quickest place to keep a number.
+    tells the depth, where the current element began, and how many names are
+    kept. Closures, for their cells are the quickest place to keep a number.
     """
     name = ""
     attributes: dict[str, str] = {}
@@ -208,8 +212,8 @@ def _follow(
         nonlocal count_limit
         count_limit = elements
 
-    def where() -> tuple[int, int]:
-        return depth, begin
+    def where() -> tuple[int, int, int]:
+        return depth, begin, known
 
     parser.StartElementHandler = start
     parser.EndElementHandler = end
@@ -229,6 +233,7 @@ def give_back(reader: Reader) -> None:
         reader.depth == 1
         and reader.declared is USUAL_HEADER
         and reader.total < _RETIREMENT
+        and reader.names < _NAMES
         and len(_idle) < _IDLE_PARSERS
     ):
         _idle.append(reader)
