@@ -281,16 +281,19 @@ class Net:
             for _ in range(3):
                 gevent.idle()
 
-    def open(self, *, unsent_limit=1 << 20, kind=CountedConnection, buffers=0):
+    def open(self, *, unsent_limit=1 << 20, kind=CountedConnection, buffers=0, room=0):
         """A connection that has not started, and the client's end of it.
 
-        `buffers` is the size of what the system keeps for each direction and end.
+        `buffers` is the size of what the system keeps for each direction and end, `room`
+        that of what it keeps for the client to read.
         """
         client = gevent.socket.socket(gevent.socket.AF_INET, gevent.socket.SOCK_STREAM)
         self._stack.enter_context(client)
         client.settimeout(DEADLINE_MS / 1000)
         if buffers:
             _set_buffers(client, buffers)
+        if room:
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, room)
         client.connect(self._listener.getsockname())
         client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         descriptor, _ = self._listener._accept()

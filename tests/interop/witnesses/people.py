@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import ssl
 import threading
 import time
@@ -41,9 +42,7 @@ class Loop:
 
         async def over_there() -> Any:
             result = call()
-            return (
-                await result if asyncio.isfuture(result) or asyncio.iscoroutine(result) else result
-            )
+            return await result if inspect.isawaitable(result) else result
 
         return asyncio.run_coroutine_threadsafe(over_there(), self._loop).result(timeout)
 

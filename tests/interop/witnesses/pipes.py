@@ -10,13 +10,16 @@ import socket
 import ssl
 import subprocess
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol, TypeVar
 
 from OpenSSL import SSL
 
 from stonechat.testing.process import LOCALHOST
 from witnesses import DEADLINE
+
+T = TypeVar("T")
 
 HEADER = (
     "<?xml version='1.0'?><stream:stream to='{domain}' version='1.0' xmlns='jabber:client'"
@@ -88,13 +91,13 @@ class PyOpenSslPipe:
         self._tls.set_connect_state()
         self._work(self._tls.do_handshake)
 
-    def _work(self, call, *arguments):  # type: ignore[no-untyped-def]
+    def _work(self, call: Callable[..., T], *arguments: Any) -> T:
         deadline = time.monotonic() + DEADLINE
         while True:
             try:
                 return call(*arguments)
             except SSL.WantReadError:
-                wanted = ([self._socket], [])
+                wanted: tuple[list[Any], list[Any]] = ([self._socket], [])
             except SSL.WantWriteError:
                 wanted = ([], [self._socket])
             left = deadline - time.monotonic()

@@ -34,6 +34,8 @@ def serve(given: str | None) -> int:
     """Run a server; returns the exit status when it has stopped."""
     from stonechat.errors import ConfigError, StonechatError
 
+    # What is imported and read now stays; looking for garbage in it only takes time.
+    gc.disable()
     # Accounts and mail are in the files that are to come.
     os.umask(0o077)
     _allow_many_descriptors()
@@ -81,8 +83,14 @@ def _run(configuration: Configuration) -> int:
     # One greenlet that exits must not end the process for all.
     hub.SYSTEM_ERROR = (KeyboardInterrupt, SystemError)
     signals = _Signals(server)
+    # What was made so far stays: no full pass of the collector need see it again.
+    # Not after the start, when a pass is long enough for the watchdog to bark.
+    gc.collect()
+    gc.freeze()
+    # Stanzas make no garbage in circles, so the passes may be rare.
+    gc.set_threshold(10_000, 20, 20)
+    gc.enable()
     server.start()
-    _settle_memory()
     try:
         print("ready", flush=True)  # noqa: T201
     except OSError:
@@ -90,16 +98,6 @@ def _run(configuration: Configuration) -> int:
     signals.started()
     server.stopped.wait()
     return OK
-
-
-def _settle_memory() -> None:
-    """Spare the collector what was made at the start and stays: every full pass would see it.
-
-    Stanzas make no garbage in circles, so the passes may be rarer, too.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(10_000, 20, 20)
 
 
 def _exception_logger(server: Server) -> Callable[..., None]:

@@ -133,8 +133,12 @@ class ClientSession:
 
     @property
     def is_gone(self) -> bool:
-        """Whether it is cleared up, and its last octets are with the client's system."""
-        return self._is_cleared and not self._connection.unsent
+        """Whether it is cleared up, and the client has seen the end, or had its time.
+
+        To end the process while a client still sends resets its connection, and takes what
+        is on the way to it along.
+        """
+        return self._is_cleared and self._connection.is_closed
 
     def close(self, error: StreamError | None = None) -> None:
         if self._stop:

@@ -132,8 +132,9 @@ class MemoryConnection:
 
     def hang_up(self) -> None:
         """The client's end is closed: by itself, or because its network is gone."""
-        if self._stuck:
-            # Not read any more, but this is noticed all the same.
+        if self._stuck or (self._ending and self._is_working):
+            # Not read any more, but this is noticed all the same: by a write that fails,
+            # or when it has lingered.
             self._destroy("closed by the peer")
         else:
             self._put(_Signal.END)
