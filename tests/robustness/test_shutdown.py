@@ -3,6 +3,7 @@
 import signal
 import socket
 import threading
+import time
 
 import pytest
 
@@ -21,6 +22,15 @@ def queue(romeo):
     assert "error" not in romeo.ping()
 
 
+def talk(client, to):
+    """Say something to somebody again and again, until the connection is closed."""
+    try:
+        while True:
+            client.send(f"<message to='{to}' type='headline'><body>O</body></message>" * 50)
+    except OSError:
+        return
+
+
 def is_listening(server):
     with socket.socket() as client:
         return client.connect_ex(("127.0.0.1", server.process.port)) == 0
@@ -36,6 +46,7 @@ def test_every_session_is_told_and_the_server_ends_well(stage):
     server.process.signal(signal.SIGTERM)
     for client in clients:
         assert client.read_to_the_end().endswith(f"{SHUTDOWN}</stream:stream>")
+        client.close()
     assert server.process.wait() == 0
     assert "Traceback" not in server.process.log
 
@@ -56,26 +67,40 @@ def test_what_waits_for_a_slow_client_comes_before_the_end(stage):
     assert server.process.wait() == 0
 
 
+def test_a_client_on_a_slow_line_that_talks_meanwhile_gets_all_that_waits_for_it(stage):
+    server = stage.server()
+    nurse = stage.login(server, "nurse", "kitchen", receive_buffer=4096)
+    romeo = stage.login(server, "romeo")
+    # So much that the sockets hold it all: the server itself has nothing left to send.
+    for _ in range(150):
+        romeo.send(f"<message to='nurse@{DOMAIN}/kitchen'><body>{PADDING}</body></message>")
+    romeo.ping()
+    talking = threading.Thread(target=talk, args=(nurse, f"nobody@{DOMAIN}"))
+    talking.start()
+    server.process.signal(signal.SIGTERM)
+    heard = ""
+    while data := nurse.socket.recv(4096):
+        heard += data.decode()
+        time.sleep(0.002)  # this is the line
+    assert heard.count("</message>") == 150
+    assert heard.endswith(f"{SHUTDOWN}</stream:stream>")
+    nurse.close()
+    talking.join()
+    assert server.process.wait() == 0
+
+
 def test_clients_that_go_on_talking_hear_of_the_end(stage):
     server = stage.server()
     juliet = stage.login(server, "juliet", "balcony")
     romeo = stage.login(server, "romeo")
-    is_over = threading.Event()
-
-    def talk():
-        try:
-            while not is_over.is_set():
-                romeo.send(f"<message to='juliet@{DOMAIN}/balcony'><body>O</body></message>" * 50)
-        except OSError:
-            return
-
-    talking = threading.Thread(target=talk)
+    talking = threading.Thread(target=talk, args=(romeo, f"juliet@{DOMAIN}/balcony"))
     talking.start()
     juliet.read_until("</message>")
     server.process.signal(signal.SIGTERM)
     assert SHUTDOWN in juliet.read_to_the_end()
     assert SHUTDOWN in romeo.read_to_the_end()
-    is_over.set()
+    juliet.close()
+    romeo.close()
     talking.join()
     assert server.process.wait() == 0
 

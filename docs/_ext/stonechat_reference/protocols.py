@@ -46,7 +46,8 @@ KERNEL = (
     Row(
         "RFC 9266, RFC 5929",
         "",
-        "Channel bindings `tls-exporter` (TLS 1.3) and `tls-server-end-point`.",
+        "Channel bindings `tls-exporter` (TLS 1.3), `tls-unique` (TLS 1.2) and"
+        " `tls-server-end-point`.",
     ),
     Row(
         "XEP-0178",

@@ -211,3 +211,9 @@ def test_a_second_stop_makes_haste(server):
     first.get(timeout=10)
     assert kernel.stopped.is_set()
     Mourner.gate.set()
+
+
+def test_a_plugin_that_nobody_has_is_refused_by_its_name(server):
+    server.host("capulet.example")
+    with pytest.raises(CommandError, match="versoin: there is no plugin of this name"):
+        server.command("plugin-enable", plugin="versoin", host="capulet.example")

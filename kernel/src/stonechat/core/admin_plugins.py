@@ -158,11 +158,15 @@ class PluginCommands:
         from stonechat.core import plugin_loader
         from stonechat.core.config_check import Checker
         from stonechat.core.config_reader import read
+        from stonechat.core.config_types import BrokenPlugin, UnknownPlugin
 
         # Where relative paths start, as in the file.
         directory = Path(self._server.configuration.file).absolute().parent
         with refusals():
-            model = plugin_loader.options_of("plugin", plugin)
+            try:
+                model = plugin_loader.options_of("plugin", plugin)
+            except (UnknownPlugin, BrokenPlugin) as error:
+                raise CommandError(f"{plugin}: {error}") from error
             document = read(text, "options")
             checker = Checker(document, directory, plugin_loader.options_of)
             options = checker.validate(model, [((), document.data)])

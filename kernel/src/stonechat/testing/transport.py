@@ -132,7 +132,7 @@ class MemoryConnection:
 
     def hang_up(self) -> None:
         """The client's end is closed: by itself, or because its network is gone."""
-        if self._stuck or (self._ending and self._is_working):
+        if self._stuck or (self._ending and self._worker is not None):
             # Not read any more, but this is noticed all the same: by a write that fails,
             # or when it has lingered.
             self._destroy("closed by the peer")
