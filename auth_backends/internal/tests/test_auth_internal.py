@@ -386,3 +386,18 @@ def test_who_was_seen_least_recently_is_forgotten_first(make, monkeypatch):
         "juliet",
         "nurse",
     ]
+
+
+def test_a_password_is_checked_by_the_quickest_hash_that_is_kept(make, host, monkeypatch):
+    backend = make()
+    backend.create_user("juliet", "R0m30")
+    hashes = []
+
+    def noted(call, password, credentials):
+        hashes.append(credentials.hash_name)
+        return call(password, credentials)
+
+    monkeypatch.setattr(host, "run_blocking", noted)
+    assert backend.check_password("juliet", "R0m30")
+    assert not backend.check_password("nobody", "R0m30")
+    assert hashes == ["SHA-256", "SHA-256"]

@@ -164,6 +164,72 @@ def test_after_too_many_were_blocked_all_are_served(net, monkeypatch):
         handler.until_received(b"O")
 
 
+# Strangers
+
+
+@pytest.fixture
+def crowded(net, monkeypatch):
+    """So many strangers block as may, and more of them come; their gate, and all of them."""
+    monkeypatch.setattr(poller, "MAX_BLOCKED_FOR_STRANGERS", 4)
+    gate = Gate()
+    crowd = [net.connect(gate) for _ in range(10)]
+    for _, client in crowd:
+        client.sendall(b"O")
+    net.settle()
+    assert gate.inside == 4
+    return gate, crowd
+
+
+def test_strangers_that_block_keep_nobody_waiting_who_is_known(net, crowded):
+    handler, juliet = net.connect(echo)
+    handler.connection.is_stranger = False
+    for _ in range(10):
+        juliet.sendall(b"O")
+        assert juliet.recv(10) == b"O"
+    # Nor is there no room for the known to block.
+    gate = Gate()
+    handler, nurse = net.connect(gate)
+    handler.connection.is_stranger = False
+    nurse.sendall(b"O")
+    assert gate.arrived.wait(DEADLINE)
+    gate.opened.set()
+    handler.until_received(b"O")
+
+
+def test_strangers_that_were_put_off_come_in_when_there_is_room(net, crowded):
+    gate, crowd = crowded
+    gate.opened.set()
+    for handler, client in crowd:
+        client.sendall(b"!")
+        handler.until_received(b"O!")
+
+
+def test_strangers_that_were_put_off_and_do_not_block_all_come_in(net, crowded):
+    gate, crowd = crowded
+    late = [net.connect(echo) for _ in range(20)]
+    for _, client in late:
+        client.sendall(b"O")
+    net.settle()
+    assert not any(handler.calls for handler, _ in late)
+    gate.opened.set()
+    for _, client in late:
+        assert client.recv(10) == b"O"
+
+
+def test_a_stranger_that_is_put_off_may_be_ended_at_once(net, crowded):
+    gate, crowd = crowded
+    waiting = [handler for handler, _ in crowd if handler.connection in net.poller._put_off]
+    assert len(waiting) == 6
+    for handler in waiting:
+        handler.connection.abort("too many")
+        handler.until_lost()
+    assert not net.poller._put_off
+    gate.opened.set()
+    for handler, _ in crowd:
+        if handler not in waiting:
+            handler.until_received(b"O")
+
+
 # Handlers that fail
 
 

@@ -25,6 +25,7 @@ from stonechat.host import Host
 from stonechat.options import PluginOptions, option
 from stonechat.storage import StorageUncertain
 from stonechat_auth_internal.accounts import (
+    QUICKEST_FIRST,
     SCHEMA,
     Account,
     Accounts,
@@ -74,6 +75,7 @@ class Backend(AuthBackend):
         self.scram_iterations = options.iterations
         # Strongest first, as SCRAM_HASHES is.
         self._hashes = tuple(name for name in SCRAM_HASHES if name in options.hashes)
+        self._quickest = next(name for name in QUICKEST_FIRST if name in options.hashes)
         self._hashes_of_all: tuple[str, ...] | None = None
         # What is remembered of a right password opens nothing without this key, which
         # is never written down.
@@ -102,10 +104,10 @@ class Backend(AuthBackend):
     def _hashes_to_the_same(self, localpart: str, account: Account | None, password: str) -> bool:
         if account is None:
             credentials = decoy_scram(
-                self._key, localpart, self._hashes[0], self.options.iterations
+                self._key, localpart, self._quickest, self.options.iterations
             )
         else:
-            credentials = account.strongest()
+            credentials = account.quickest()
         is_right = self.host.run_blocking(check_against_scram, password, credentials)
         return is_right and account is not None
 

@@ -347,6 +347,7 @@ class ClientStream:
             self._sasl = None
             if self._admission is not None:
                 self._admission.authenticated()
+            self._connection.is_stranger = False
             success = Element(NS_SASL, "success")
             if event.text:
                 success.append(event.text)

@@ -83,6 +83,7 @@ class Connection:
         "busy",
         "descriptor",
         "is_closed",
+        "is_stranger",
         "polled",
         "read_at",
         "reported",
@@ -119,6 +120,8 @@ class Connection:
         self.reported = False
         self.busy = False
         self.is_closed = False
+        self.is_stranger = True
+        """Until its owner says that the peer has logged in: it has to wait where room is scarce."""
         self.read_at = time.monotonic()
         self.shaper: Shaper | None = None
         self.tls: TlsSocket | None = None

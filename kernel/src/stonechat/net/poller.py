@@ -14,7 +14,7 @@ from __future__ import annotations
 import select
 import sys
 import time
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -33,7 +33,10 @@ WRITE = 4
 # with 512 events and no budget of octets.
 EVENTS_PER_TURN = 32
 OCTETS_PER_TURN = 128 * 1024
-MAX_BLOCKED = 1000
+# Handlers that may block at once, at some 8 KiB each. Strangers have to wait
+# before that: their logins must not keep anybody else from being read.
+MAX_BLOCKED = 2000
+MAX_BLOCKED_FOR_STRANGERS = 1000
 MAX_IDLE_RUNNERS = 64
 
 _DONE = object()
@@ -59,6 +62,7 @@ class Poller:
         self._dirty: list[Connection] = []
         self._idle: list[_Runner] = []
         self._blocked = 0
+        self._put_off: OrderedDict[Connection, None] = OrderedDict()
         self._ended: dict[Connection, tuple[Handler, str]] = {}
         self._current: Connection
         self._in_turn = False
@@ -97,8 +101,8 @@ class Poller:
         gevent.spawn(self._tell_lost, connection, handler, reason)
 
     def close(self) -> None:
-        """Stop polling, and drop all connections that are still polled."""
-        for connection in self._source.connections():
+        """Stop polling, and drop all connections that wait to be read."""
+        for connection in (*self._source.connections(), *self._put_off):
             connection.abort("the server has stopped")
         self._is_closed = True
         self._source.close()
@@ -132,6 +136,8 @@ class Poller:
             self._in_turn = False
         if self._blocked >= MAX_BLOCKED:
             self._source.pause()
+        elif self._put_off:
+            self._let_strangers_in()
 
     def _run(self) -> None:
         me: Any = greenlet.getcurrent()
@@ -146,6 +152,12 @@ class Poller:
                         # Only now it is not polled for reading any more: most
                         # peers are silent until they are answered.
                         connection.write_ready()
+                        continue
+                    if connection.is_stranger and self._blocked >= MAX_BLOCKED_FOR_STRANGERS:
+                        # As if its handler blocked, but without a runner.
+                        connection.busy = True
+                        self._put_off[connection] = None
+                        connection.resume()
                         continue
                     self._current = connection
                     connection.handle(events)
@@ -164,6 +176,19 @@ class Poller:
     def _came_back(self, connection: Connection) -> None:
         """A runner that was blocked is through with its connection."""
         self._blocked -= 1
+        self._go_on(connection)
+        if not self._is_closed:
+            self._source.resume()
+        if self._put_off:
+            self._let_strangers_in()
+
+    def _let_strangers_in(self) -> None:
+        # Each of them may block, and then the room is taken.
+        for _ in range(min(MAX_BLOCKED_FOR_STRANGERS - self._blocked, len(self._put_off))):
+            self._go_on(self._put_off.popitem(last=False)[0])
+
+    def _go_on(self, connection: Connection) -> None:
+        """Poll a connection that was busy, or report its end if that has come meanwhile."""
         connection.busy = False
         ended = self._ended.pop(connection, None)
         if ended is not None:
@@ -172,11 +197,11 @@ class Poller:
             connection.resume()
         except OSError as error:  # the system has no memory to poll it
             self._fail(connection, error)
-        if not self._is_closed:
-            self._source.resume()
 
     def _tell_lost(self, connection: Connection, handler: Handler, reason: str) -> None:
-        if connection.busy:
+        if connection in self._put_off:
+            del self._put_off[connection]
+        elif connection.busy:
             # Its runner is still at work on what came before the end.
             self._ended[connection] = (handler, reason)
             return

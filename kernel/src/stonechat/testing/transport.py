@@ -95,6 +95,7 @@ class MemoryConnection:
     ) -> None:
         self.address = address
         self.is_closed = False
+        self.is_stranger = True
         self.read_at = clock.monotonic()
         self.shaper: Shaper | None = None
         self.unsent = 0
