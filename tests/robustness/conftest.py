@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import socket
 import threading
 import time
@@ -20,6 +21,8 @@ from stonechat.testing.process import LOCALHOST
 DOMAIN = "capulet.example"
 PASSWORD = "Wherefore art thou?"
 DEADLINE = 60.0
+# For the connections of the largest crowd, and for ourselves.
+DESCRIPTORS = 4096
 HEADER = (
     "<stream:stream xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams'"
     f" to='{DOMAIN}' version='1.0'>"
@@ -150,12 +153,10 @@ class Conversation:
             assert came.endswith(body), came
             self.count += 1
 
-    def goes_on(self) -> None:
+    def goes_on(self, lines: int = 10) -> None:
         """Wait until they have exchanged some more."""
-        before = self.count
-        wait_until(
-            lambda: self._failure is not None or self.count > before + 10, "more of the chat"
-        )
+        enough = self.count + lines
+        wait_until(lambda: self._failure is not None or self.count > enough, "more of the chat")
         if self._failure is not None:
             raise self._failure
 
@@ -221,5 +222,9 @@ def stage(
 ) -> Iterator[Stage]:
     if not Path("/proc/self/statm").exists():
         pytest.skip("memory and descriptors of a process are not to be seen here")
+    now, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if most != resource.RLIM_INFINITY and most < DESCRIPTORS:
+        pytest.skip(f"needs {DESCRIPTORS} descriptors, and may have {most}")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(now, DESCRIPTORS), most))
     with ExitStack() as stack:
         yield Stage(stonechat_process, stack)

@@ -1,6 +1,7 @@
 """Strangers in great numbers: they cost no session, and leave nothing behind (rule 16, R20)."""
 
 import itertools
+import select
 import socket
 
 import pytest
@@ -11,12 +12,15 @@ HEADER = (
     b" to='capulet.example' version='1.0'>"
 )
 
+# Romeo with a password that is not his.
+GUESS = b"<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='PLAIN'>AHJvbWVvAHdyb25n</auth>"
+
 # Those who come as themselves, in the order they come.
 GREETINGS = itertools.cycle(
     [
         b"",
         HEADER,
-        HEADER + b"<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='PLAIN'>AGEAYg==",
+        HEADER + GUESS[:-7],
         b"GET / HTTP/1.1\r\nHost: capulet.example\r\n\r\n",
         b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(100),
         b"<" * 5000,
@@ -94,6 +98,23 @@ def test_whoever_has_logged_in_is_no_stranger_any_more(stage):
     conversation = stage.conversation(server)
     half_open(stage, server, 100)
     conversation.goes_on()
+    conversation.finish()
+
+
+def test_a_thousand_guesses_at_once_keep_nobody_waiting_who_has_logged_in(stage):
+    # So that each of them is at work for long.
+    server = stage.server(auth_options={"internal": {"iterations": 200_000}})
+    conversation = stage.conversation(server)
+    crowd = half_open(stage, server, 1500)
+    for client in crowd:
+        client.read_until("</stream:features>")
+    for client in crowd:
+        client.send(GUESS)
+    conversation.goes_on(1000)
+    answered = select.poll()
+    for client in crowd:
+        answered.register(client.socket, select.POLLIN)
+    assert len(answered.poll(0)) < 300
     conversation.finish()
 
 

@@ -205,7 +205,7 @@ def test_strangers_that_were_put_off_come_in_when_there_is_room(net, crowded):
 
 
 def test_strangers_that_were_put_off_and_do_not_block_all_come_in(net, crowded):
-    gate, crowd = crowded
+    gate, _ = crowded
     late = [net.connect(echo) for _ in range(20)]
     for _, client in late:
         client.sendall(b"O")

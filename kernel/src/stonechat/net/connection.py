@@ -121,7 +121,7 @@ class Connection:
         self.busy = False
         self.is_closed = False
         self.is_stranger = True
-        """Until its owner says that the peer has logged in: it has to wait where room is scarce."""
+        """Until its owner says that the peer has logged in: where room is scarce it waits."""
         self.read_at = time.monotonic()
         self.shaper: Shaper | None = None
         self.tls: TlsSocket | None = None
