@@ -132,3 +132,19 @@ def test_nobody_gets_round_the_guards_of_the_parser():
         f"{XML}/parser.py",
         "kernel/src/stonechat/protocol/reader.py",
     }
+
+
+def test_nothing_that_a_stranger_wrote_gets_into_a_file_name(server):
+    """Robustness rule 23."""
+    host = server.host("capulet.example")
+    juliet = host.connect("juliet..%2f..%5cstrange@capulet.example/../../strange")
+    juliet.available(status="../../strange")
+    juliet.message("strange@capulet.example", "../../strange")
+    stream = host.open_stream(header=False)
+    stream.send(
+        "<stream:stream to='../../strange' version='1.0' xmlns='jabber:client'"
+        " xmlns:stream='http://etherx.jabber.org/streams'>"
+    )
+    names = [path.name for path in server.kernel.configuration.data_dir.rglob("*")]
+    assert names
+    assert not [name for name in names if "strange" in name or "juliet" in name]

@@ -401,3 +401,22 @@ def test_a_password_is_checked_by_the_quickest_hash_that_is_kept(make, host, mon
     assert backend.check_password("juliet", "R0m30")
     assert not backend.check_password("nobody", "R0m30")
     assert hashes == ["SHA-256", "SHA-256"]
+
+
+def test_however_many_accounts_there_are_none_is_read_at_the_start(make, host, reads):
+    """Robustness promise R3: logins work at once, and nothing is repaired or loaded before."""
+    first = make()
+    first.create_user("juliet", "R0m30")
+    host.storage.write(
+        lambda connection: connection.exec_driver_sql(
+            "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 10000)"
+            " INSERT INTO auth_internal_accounts (host, localpart, credentials, hashes)"
+            " SELECT host, localpart || i, credentials, hashes FROM auth_internal_accounts, n"
+        ).rowcount
+    )
+    assert first.count_users() == 10_001
+    reads.clear()
+    second = make()
+    assert reads == []
+    assert second.check_password("juliet", "R0m30")
+    assert reads == ["load_account"]

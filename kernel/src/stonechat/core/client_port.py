@@ -39,7 +39,7 @@ class Node(Protocol):
 
 
 # The longest PROXY header worth waiting for: version 2 with its extensions.
-_PROXY_HEADER = 4096
+_PROXY_HEADER = 16 + 4096
 
 
 class ClientPort:
