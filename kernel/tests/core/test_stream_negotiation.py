@@ -395,3 +395,14 @@ def test_a_plugin_that_fails_before_a_login_is_named_and_the_client_answered(ser
     stream.send("<iq type='get' id='1'><query xmlns='urn:example:break'/></iq>")
     assert error_of(stream.receive()).condition == "internal-server-error"
     assert [event["plugin"] for event in server.logged("plugin failed")] == ["breaker"]
+
+
+def test_nobody_binds_while_the_server_stops(server, stream):
+    stream.authenticate("juliet", PASSWORD)
+    stream.open("capulet.example")
+    server.kernel.is_stopping = True
+    try:
+        stream.send(BIND % "")
+        assert stream.closed_with() == "system-shutdown"
+    finally:
+        server.kernel.is_stopping = False

@@ -29,6 +29,7 @@ class Node(Protocol):
     """What a port needs of the server."""
 
     configuration: Configuration
+    is_stopping: bool
     hub: Any
     poller: Poller
     timers: TimerWheel
@@ -63,6 +64,10 @@ class ClientPort:
     @property
     def contexts(self) -> TlsContexts | None:
         return self._node.contexts
+
+    @property
+    def is_stopping(self) -> bool:
+        return self._node.is_stopping
 
     @property
     def allow_plain_without_tls(self) -> bool:

@@ -58,6 +58,8 @@ class Port(Protocol):
     @property
     def contexts(self) -> TlsContexts | None: ...
     @property
+    def is_stopping(self) -> bool: ...
+    @property
     def allow_plain_without_tls(self) -> bool: ...
     @property
     def default_domain(self) -> str: ...
@@ -399,6 +401,9 @@ class ClientStream:
         host, account = self._host, self._account
         assert host is not None
         assert account is not None
+        if self._port.is_stopping:
+            # Too late to be told with the others.
+            raise StreamError("system-shutdown")
         if self._port.host(host.name) is not host:
             # Since the login a reload has removed it (4.9.3.5).
             raise StreamError("host-gone", "This domain is not served here any more.")
