@@ -406,3 +406,15 @@ def test_nobody_binds_while_the_server_stops(server, stream):
         assert stream.closed_with() == "system-shutdown"
     finally:
         server.kernel.is_stopping = False
+
+
+def test_an_attempt_begun_in_the_clear_does_not_go_on_under_tls(host, server):
+    server.configure(allow_plain_without_tls=True)
+    stream = host.open_stream(starttls="optional")
+    stream.send(f"<auth xmlns='{NS_SASL}' mechanism='PLAIN'/>")
+    assert stream.receive_element().name == "challenge"
+    stream.start_tls()
+    text = base64.b64encode(f"\0juliet\0{PASSWORD}".encode()).decode()
+    stream.send(f"<response xmlns='{NS_SASL}'>{text}</response>")
+    assert stream.receive_element().find("malformed-request") is not None
+    assert stream.authenticate("juliet", PASSWORD).name == "success"

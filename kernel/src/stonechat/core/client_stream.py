@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import secrets
-from functools import lru_cache
 from typing import TYPE_CHECKING, Protocol
 
+from stonechat.core import client_login
 from stonechat.core.chains import FAULTS
+from stonechat.core.client_login import ClientLogin
 from stonechat.core.client_session import ClientSession
 from stonechat.errors import JIDError, SaslFailure, StanzaError, StreamError, XMLError
 from stonechat.jid import JID, prepare_domain
-from stonechat.namespaces import NS_BIND, NS_SASL, NS_SESSION, NS_TLS
-from stonechat.net.certificates import accounts_in_certificate
+from stonechat.namespaces import NS_BIND, NS_SESSION, NS_TLS
 from stonechat.net.tls import TlsContexts
 from stonechat.protocol import stream as wire
 from stonechat.protocol.c2s import (
@@ -25,15 +25,9 @@ from stonechat.protocol.c2s import (
     StreamOpened,
     UnauthenticatedIq,
 )
-from stonechat.protocol.sasl import (
-    SaslChallenge,
-    SaslEvent,
-    SaslExchange,
-    SaslFailed,
-    mechanism_maker,
-)
+from stonechat.protocol.sasl import SaslFailed, SaslSuccess
 from stonechat.stanza import Iq
-from stonechat.xml import XML_LANG, Element, serialize
+from stonechat.xml import Element, serialize
 
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
@@ -78,8 +72,7 @@ class ClientStream:
         self._admission = admission
         self._host: VirtualHost | None = None
         self._protocol = C2SStream(port.limits.stanza_bytes_before_auth, port.limits.stanza_bytes)
-        self._offered: tuple[str, ...] = ()
-        self._sasl: SaslExchange | None = None
+        self._login: ClientLogin | None = None
         self._account: JID | None = None
         self._removals = 0  # of accounts, until the login
         self._header_sent = False
@@ -233,9 +226,15 @@ class ClientStream:
                 features.append(starttls)
             if must_encrypt:
                 return features
-            self._offered = self._mechanisms(host)
-            if self._offered:
-                features.append(_mechanisms_feature(self._offered))
+            self._login = ClientLogin(
+                host,
+                self._connection,
+                allow_plain_without_tls=self._port.allow_plain_without_tls,
+                failure_limit=self._port.limits.auth_failures,
+            )
+            mechanisms = self._login.feature()
+            if mechanisms is not None:
+                features.append(mechanisms)
         for plugin, make in host.feature_makers:
             try:
                 feature = make(self)
@@ -283,96 +282,33 @@ class ClientStream:
 
     # SASL
 
-    def _bindings(self) -> dict[str, bytes]:
-        tls = self._connection.tls
-        return {} if tls is None else tls.channel_bindings()
-
-    def _certificate_accounts(self) -> tuple[JID, ...]:
-        tls = self._connection.tls
-        if tls is None or tls.peer_certificate is None or tls.verify_error:
-            return ()
-        return accounts_in_certificate(tls.peer_certificate)
-
-    def _mechanisms(self, host: VirtualHost) -> tuple[str, ...]:
-        return host.accounts.mechanisms(
-            tls=self.is_secure,
-            allow_plain_without_tls=self._port.allow_plain_without_tls,
-            bindings=self._bindings(),
-            certificate_accounts=any(
-                account.domain == host.name for account in self._certificate_accounts()
-            ),
-        )
-
     def _sasl_input(self, request: SaslInput) -> None:
-        host = self._host
-        assert host is not None
         if self._must_encrypt:
-            self._send_sasl_failure(SaslFailure("encryption-required", "Use STARTTLS first."))
+            refusal = SaslFailure("encryption-required", "Use STARTTLS first.")
+            self._send(client_login.failure(refusal))
             return
-        if self._sasl is None:
-            offered = self._offered
-            lookup = host.accounts.lookup(self.address, self._certificate_accounts())
-            self._sasl = SaslExchange(
-                offered,
-                mechanism_maker(host.name, lookup, offered=offered, bindings=self._bindings()),
-                failure_limit=self._port.limits.auth_failures,
-            )
-        sasl = self._sasl
-        try:
-            if request.name == "auth":
-                event: SaslEvent = sasl.begin(request.mechanism, request.text)
-            elif request.name == "response":
-                event = sasl.respond(request.text)
-            else:
-                event = sasl.abort()
-        except Exception as error:
-            host.log.error("login failed inside the server", exc_info=error)
-            event = sasl.refuse(SaslFailure("temporary-auth-failure"))
+        assert self._login is not None
+        event = self._login.answer(request)
         if self._connection.is_closed or self._protocol.state is State.CLOSED:
             return  # it took too long
-        self._answer_sasl(host, event)
+        if isinstance(event, SaslSuccess):
+            self._logged_in(event.account)
+        self._send(client_login.written(event))
+        if isinstance(event, SaslFailed) and event.is_last:
+            raise StreamError("policy-violation", "Too many failed logins.")
 
-    def _answer_sasl(self, host: VirtualHost, event: SaslEvent) -> None:
-        if isinstance(event, SaslChallenge):
-            self._send(serialize(Element(NS_SASL, "challenge", None, event.text)))
-        elif isinstance(event, SaslFailed):
-            self._log_failure(host, event)
-            self._send_sasl_failure(event.failure)
-            if event.is_last:
-                raise StreamError("policy-violation", "Too many failed logins.")
-        else:
-            host.logins += 1
-            host.accounts.login_succeeded(event.account.localpart, self.address)
-            self._protocol.authenticated()
-            self._account = event.account
-            self._removals = host.accounts.removals
-            self._sasl = None
-            if self._admission is not None:
-                self._admission.authenticated()
-            self._connection.is_stranger = False
-            success = Element(NS_SASL, "success")
-            if event.text:
-                success.append(event.text)
-            self._send(serialize(success))
-
-    def _log_failure(self, host: VirtualHost, event: SaslFailed) -> None:
-        host.login_failures += 1
-        host.accounts.login_failed(event.localpart, self.address)
-        cause = event.failure.__cause__
-        host.log.info(
-            "login refused",
-            address=self.address,
-            account=event.localpart,
-            condition=event.failure.condition,
-            reason=str(cause or event.failure),
-        )
-
-    def _send_sasl_failure(self, failure: SaslFailure) -> None:
-        element = Element(NS_SASL, "failure")
-        element.add(failure.condition)
-        if failure.text:
-            element.add("text", failure.text).set(XML_LANG, "en")
-        self._send(serialize(element))
+    def _logged_in(self, account: JID) -> None:
+        host = self._host
+        assert host is not None
+        host.logins += 1
+        host.accounts.login_succeeded(account.localpart, self.address)
+        self._protocol.authenticated()
+        self._account = account
+        self._removals = host.accounts.removals
+        self._login = None
+        if self._admission is not None:
+            self._admission.authenticated()
+        self._connection.is_stranger = False
 
     # Requests before authentication
 
@@ -483,11 +419,3 @@ class ClientStream:
 _BIND = Element(NS_BIND, "bind").freeze()
 # Clients of RFC 3921 ask for a session after binding; nobody has to.
 _SESSION = Element(NS_SESSION, "session", None, Element(NS_SESSION, "optional")).freeze()
-
-
-@lru_cache(maxsize=32)
-def _mechanisms_feature(names: tuple[str, ...]) -> Element:
-    feature = Element(NS_SASL, "mechanisms")
-    for name in names:
-        feature.add("mechanism", name)
-    return feature.freeze()
