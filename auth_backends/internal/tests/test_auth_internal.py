@@ -408,11 +408,13 @@ def test_however_many_accounts_there_are_none_is_read_at_the_start(make, host, r
     first = make()
     first.create_user("juliet", "R0m30")
     host.storage.write(
-        lambda connection: connection.exec_driver_sql(
-            "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 10000)"
-            " INSERT INTO auth_internal_accounts (host, localpart, credentials, hashes)"
-            " SELECT host, localpart || i, credentials, hashes FROM auth_internal_accounts, n"
-        ).rowcount
+        lambda connection: (
+            connection.exec_driver_sql(
+                "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 10000)"
+                " INSERT INTO auth_internal_accounts (host, localpart, credentials, hashes)"
+                " SELECT host, localpart || i, credentials, hashes FROM auth_internal_accounts, n"
+            ).rowcount
+        )
     )
     assert first.count_users() == 10_001
     reads.clear()
