@@ -103,16 +103,8 @@ class Node:
         return [row for row in rows if jid in (row["jid"], row["jid"].partition("/")[0])]
 
     def new_faults(self) -> list[dict[str, Any]]:
-        """Errors that the server has logged since the last call.
-
-        On a machine that others use too, a wait may be anybody's.
-        """
+        """Errors that the server has logged since the last call."""
         lines = self.process.log.splitlines()
         records = [json.loads(line) for line in lines[self._log_read :]]
         self._log_read = len(lines)
-        return [
-            record
-            for record in records
-            if record["level"] in ("error", "critical")
-            and record["event"] != "the server is blocked"
-        ]
+        return [record for record in records if record["level"] in ("error", "critical")]

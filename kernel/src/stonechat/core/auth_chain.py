@@ -99,7 +99,7 @@ class BackendChain:
         for backend in self._backends:
             try:
                 backend.instance.stop()
-            except Exception:
+            except Exception:  # a backend is a plugin: its fault keeps none from being stopped
                 log.exception("the auth backend %s failed to stop", backend.name)
 
     # Accounts

@@ -25,7 +25,8 @@ USUAL_HEADER = b"<stream:stream xmlns='%b' xmlns:stream='%b'>" % (
     NS_STREAM.encode(),
 )
 
-_START_TAG = re.compile(rb"<[^>\"']*(?:(?:\"[^\"]*\"|'[^']*')[^>\"']*)*>")
+# A tag that is whole: what is quoted may hold `>` (XML 1.0, 3.1).
+WHOLE_TAG = re.compile(rb"<[^>\"']*(?:(?:\"[^\"]*\"|'[^']*')[^>\"']*)*>")
 _OPENINGS = {f"{NS_CLIENT} {name}": (b"<" + name.encode(), kind) for name, kind in KINDS.items()}
 
 # A parser keeps every name it ever saw, with the namespace in it, so none gets
@@ -97,12 +98,12 @@ class Reader:
                     raw = b"".join((*self._kept, data[:end]))
                     self._kept.clear()
                     self.size = 0
-                    head = _START_TAG.match(raw)
+                    head = WHOLE_TAG.match(raw)
                     begin = 0
                 else:
                     if begin != at and not data[at:begin].isspace():
                         raise XMLError("bad-format", "Text between stanzas")
-                    head = _START_TAG.match(data, begin)
+                    head = WHOLE_TAG.match(data, begin)
                     assert head is not None
                     # expat reports the end of an empty-element tag behind it,
                     # that of any other element before its end tag.
@@ -156,7 +157,7 @@ class Reader:
     ) -> Stanza:
         """A stanza that may lean on a prefix declared outside: written anew without."""
         raw = serialize(parse(raw, self.declared), NS_CLIENT)
-        head = _START_TAG.match(raw)
+        head = WHOLE_TAG.match(raw)
         assert head is not None
         return kind.received(attributes, tuple(children), raw, head.end())
 
@@ -172,7 +173,7 @@ def _follow(
 
     Returns a function that sets how many elements one may hold, and one that
     tells the depth, where the current element began, and how many names are
-    kept. Closures, for their cells are the quickest place to keep a number.
+    kept. What they share is theirs alone, for it changes with every tag.
     """
     name = ""
     attributes: dict[str, str] = {}

@@ -15,13 +15,11 @@ from typing import NamedTuple
 
 from stonechat.errors import XMLError
 from stonechat.namespaces import NS_CLIENT, NS_STREAM
-from stonechat.protocol.reader import USUAL_HEADER, Reader, borrow, give_back
+from stonechat.protocol.reader import USUAL_HEADER, WHOLE_TAG, Reader, borrow, give_back
 from stonechat.stanza import Stanza
 from stonechat.xml import Element
 from stonechat.xml.parser import check_encoding, read_start_tag
 
-# A tag that is whole: what is quoted may hold `>` (XML 1.0, 3.1).
-WHOLE_TAG = re.compile(rb"<[^>\"']*(?:(?:\"[^\"]*\"|'[^']*')[^>\"']*)*>")
 _IN_TAG = re.compile(rb"[>\"']")
 _PROLOG = re.compile(rb"\s*(?:<\?xml[^>]*\?>)?\s*")
 _END_OF_STREAM = re.compile(rb"\s*</stream:stream\s*>\s*")
