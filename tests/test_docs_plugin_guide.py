@@ -52,7 +52,7 @@ def test_the_plugin_of_the_guide_installs_and_passes_its_tests(distribution: Pat
         cwd=distribution,
         PYTHONPATH=str(site),
     )
-    assert re.search(r"^7 passed", output, re.MULTILINE)
+    assert re.search(r"^11 passed", output, re.MULTILINE)
 
 
 def test_the_guide_has_the_files_that_plugin_new_writes(distribution: Path, tmp_path: Path):
@@ -64,4 +64,4 @@ def test_the_guide_has_the_files_that_plugin_new_writes(distribution: Path, tmp_
         for top in (begun, distribution)
     )
     assert written - shown == {Path("README.md")}
-    assert shown - written == {Path("tests/test_quiet.py")}
+    assert shown - written == {Path("tests/test_dice.py"), Path("tests/test_quiet.py")}

@@ -4,6 +4,7 @@ import pytest
 
 from stonechat import hookimpl
 from stonechat.errors import StanzaError
+from stonechat.forms import Field, Form
 from stonechat.stanza import Element
 
 NS_INFO = "http://jabber.org/protocol/disco#info"
@@ -21,6 +22,52 @@ class Trust:
     @hookimpl
     def stonechat_may_see_presence(self, account, watcher):
         return True
+
+
+class Catalogue:
+    """Has identities, forms and nodes, of the host and of accounts."""
+
+    def __init__(self, host, options):
+        self.host = host
+        self.asked = 0
+
+    @hookimpl
+    def stonechat_disco_identities(self):
+        self.asked += 1
+        return [("pubsub", "service", "Catalogue"), ("server", "im", "Another name")]
+
+    @hookimpl
+    def stonechat_account_disco_identities(self):
+        return [("pubsub", "pep", "")]
+
+    @hookimpl
+    def stonechat_disco_forms(self):
+        return [
+            Form("result", kind, fields=[Field("who", values=who)]).to_element()
+            for kind, who in (("urn:example:a", "Juliet"), ("urn:example:a", "Romeo"))
+        ]
+
+    @hookimpl
+    def stonechat_disco_node_info(self, iq, node):
+        if node == "secrets":
+            raise StanzaError("forbidden")
+        if node != "books":
+            return None
+        whose = (iq.to or iq.from_).bare.text
+        return Element(
+            NS_INFO,
+            "query",
+            {"node": node},
+            Element(NS_INFO, "identity", {"category": "pubsub", "type": "leaf", "name": whose}),
+        )
+
+    @hookimpl
+    def stonechat_disco_node_items(self, iq, node):
+        if node != "books":
+            return None
+        query = Element(NS_ITEMS, "query")
+        query.add("item", jid=iq.to.text, node="book 1")
+        return query.freeze()
 
 
 def features(query):
@@ -103,7 +150,7 @@ def test_a_host_without_services_has_an_empty_list(juliet):
 
 
 @pytest.mark.parametrize("namespace", [NS_INFO, NS_ITEMS])
-def test_the_host_has_no_nodes(juliet, namespace):
+def test_the_host_has_no_nodes_of_its_own(juliet, namespace):
     query = Element(namespace, "query", {"node": "montague"})
     assert refusal(juliet, query, "capulet.example") == "item-not-found"
 
@@ -111,6 +158,81 @@ def test_the_host_has_no_nodes(juliet, namespace):
 def test_an_empty_node_is_none(juliet):
     query = Element(NS_INFO, "query", {"node": ""})
     assert features(juliet.get(query, to="capulet.example").payload)
+
+
+# What plugins add
+
+
+@pytest.fixture
+def catalogue(host):
+    host.enable("catalogue", plugin_class=Catalogue)
+    return host.plugin("catalogue")
+
+
+def test_plugins_give_identities_of_which_each_has_one_name(catalogue, juliet):
+    query = juliet.get(INFO, to="capulet.example").payload
+    assert identities(query) == [
+        {"category": "server", "type": "im", "name": "Stonechat"},
+        {"category": "pubsub", "type": "service", "name": "Catalogue"},
+    ]
+    juliet.get(INFO, to="capulet.example")
+    assert catalogue.asked == 1
+
+
+def test_plugins_give_forms_one_of_each_type(server, catalogue, juliet):
+    (form,) = juliet.get(INFO, to="capulet.example").payload.find_all("x", "jabber:x:data")
+    assert Form.read(form, form_type="urn:example:a").get("who") == "Juliet"
+
+
+def test_identities_and_forms_go_with_their_plugin(host, catalogue, juliet):
+    juliet.get(INFO, to="capulet.example")
+    host.disable("catalogue")
+    query = juliet.get(INFO, to="capulet.example").payload
+    assert len(identities(query)) == 1
+    assert query.find("x", "jabber:x:data") is None
+
+
+def test_plugins_give_identities_to_accounts(catalogue, juliet):
+    assert identities(juliet.get(INFO).payload) == [
+        {"category": "account", "type": "registered"},
+        {"category": "pubsub", "type": "pep"},
+    ]
+
+
+@pytest.mark.parametrize("to", ["capulet.example", "juliet@capulet.example", None])
+def test_plugins_describe_nodes(catalogue, juliet, to):
+    query = juliet.get(Element(NS_INFO, "query", {"node": "books"}), to=to).payload
+    assert query.get("node") == "books"
+    assert identities(query)[0]["name"] == (to or "juliet@capulet.example")
+
+
+def test_plugins_list_nodes_and_the_answer_names_the_node(catalogue, juliet):
+    query = juliet.get(
+        Element(NS_ITEMS, "query", {"node": "books"}), to="juliet@capulet.example"
+    ).payload
+    assert query.get("node") == "books"
+    assert items(query) == [{"jid": "juliet@capulet.example", "node": "book 1"}]
+
+
+@pytest.mark.parametrize("to", ["capulet.example", "juliet@capulet.example"])
+@pytest.mark.parametrize("namespace", [NS_INFO, NS_ITEMS])
+def test_a_node_that_no_plugin_knows_is_none(catalogue, juliet, namespace, to):
+    query = Element(namespace, "query", {"node": "films"})
+    assert refusal(juliet, query, to) == "item-not-found"
+
+
+def test_a_plugin_may_refuse_to_tell_of_a_node(catalogue, juliet):
+    query = Element(NS_INFO, "query", {"node": "secrets"})
+    assert refusal(juliet, query, "capulet.example") == "forbidden"
+
+
+@pytest.mark.parametrize("namespace", [NS_INFO, NS_ITEMS])
+def test_strangers_are_told_of_no_account_s_nodes(host, catalogue, juliet, namespace):
+    tybalt = host.connect("tybalt@capulet.example/street")
+    query = Element(namespace, "query", {"node": "books"})
+    assert refusal(tybalt, query, "juliet@capulet.example") == "service-unavailable"
+    host.enable("trust", plugin_class=Trust)
+    assert tybalt.get(query, to="juliet@capulet.example").payload.get("node") == "books"
 
 
 # Contact addresses (XEP-0157)
@@ -123,18 +245,14 @@ def test_contact_addresses_are_told_in_a_form(server):
     }
     host = server.host("capulet.example", disco={"contact": contact})
     query = host.connect("juliet@capulet.example/balcony").get(INFO, to="capulet.example").payload
-    form = query.find("x", "jabber:x:data")
-    assert form.get("type") == "result"
-    fields = {
-        field.get("var"): [value.text for value in field.find_all("value")]
-        for field in form.find_all("field")
+    form = Form.read(query.find("x", "jabber:x:data"))
+    assert form.type == "result"
+    assert form.form_type == "http://jabber.org/network/serverinfo"
+    assert {field.var: field.values for field in form.fields} == {
+        "abuse-addresses": ("mailto:abuse@capulet.example",),
+        "admin-addresses": ("mailto:admin@capulet.example", "xmpp:admin@capulet.example"),
     }
-    assert fields == {
-        "FORM_TYPE": ["http://jabber.org/network/serverinfo"],
-        "abuse-addresses": ["mailto:abuse@capulet.example"],
-        "admin-addresses": ["mailto:admin@capulet.example", "xmpp:admin@capulet.example"],
-    }
-    assert form.find("field").get("type") == "hidden"
+    assert {field.type for field in form.fields} == {"list-multi"}
 
 
 def test_without_contact_addresses_there_is_no_form(juliet):

@@ -5,13 +5,13 @@ from stonechat.errors import StanzaError
 from stonechat.host import Host
 from stonechat.iq import IqHandler
 from stonechat.jid import JID
+from stonechat.namespaces import NS_DISCO_INFO, NS_DISCO_ITEMS
 from stonechat.options import REQUIRED, Domain, PluginOptions, option
 from stonechat.stanza import Element, Iq
 from stonechat_disco.contact import ContactAddresses, contact_form
-from stonechat_disco.payload import Collected, Feature, Item, items_payload
+from stonechat_disco.payload import Collected, Identity, Item, info_payload, items_payload
 
-NS_INFO = "http://jabber.org/protocol/disco#info"
-NS_ITEMS = "http://jabber.org/protocol/disco#items"
+FEATURES = [NS_DISCO_INFO, NS_DISCO_ITEMS]
 
 
 class ExtraItem(PluginOptions):
@@ -35,19 +35,33 @@ class Plugin:
     def __init__(self, host: Host, options: Options) -> None:
         self.host = host
         self.options = options
-        self.host_info = Collected(host, "stonechat_disco_features", self.make_host_info)
-        self.host_items = Collected(host, "stonechat_disco_items", self.make_host_items)
+        self.host_info = Collected(
+            host,
+            self.make_host_info,
+            "stonechat_disco_identities",
+            "stonechat_disco_features",
+            "stonechat_disco_forms",
+        )
+        self.host_items = Collected(host, items_payload, "stonechat_disco_items")
         self.account_info = Collected(
-            host, "stonechat_account_disco_features", self.make_account_info
+            host,
+            self.make_account_info,
+            "stonechat_account_disco_identities",
+            "stonechat_account_disco_features",
         )
 
     @hookimpl
     def stonechat_disco_features(self) -> list[str]:
-        return [NS_INFO, NS_ITEMS]
+        return FEATURES
 
     @hookimpl
     def stonechat_account_disco_features(self) -> list[str]:
-        return [NS_INFO, NS_ITEMS]
+        return FEATURES
+
+    @hookimpl
+    def stonechat_disco_forms(self) -> list[Element]:
+        form = contact_form(self.options.contact)
+        return [form.to_element()] if form else []
 
     @hookimpl(trylast=True)
     def stonechat_disco_items(self) -> list[Item]:
@@ -56,52 +70,51 @@ class Plugin:
     @hookimpl
     def stonechat_iq_handlers(self) -> dict[tuple[str, str], IqHandler]:
         return {
-            ("get", NS_INFO): self.describe_host,
-            ("get", NS_ITEMS): self.list_services,
+            ("get", NS_DISCO_INFO): self.describe_host,
+            ("get", NS_DISCO_ITEMS): self.list_services,
         }
 
     @hookimpl
     def stonechat_account_iq_handlers(self) -> dict[tuple[str, str], IqHandler]:
         return {
-            ("get", NS_INFO): self.describe_account,
-            ("get", NS_ITEMS): self.list_resources,
+            ("get", NS_DISCO_INFO): self.describe_account,
+            ("get", NS_DISCO_ITEMS): self.list_resources,
         }
 
     # The host
 
     def describe_host(self, iq: Iq) -> Element:
-        refuse_nodes(iq)
-        return self.host_info.payload()
+        return self.describe_node(iq) or self.host_info.payload()
 
     def list_services(self, iq: Iq) -> Element:
-        refuse_nodes(iq)
-        return self.host_items.payload()
+        return self.list_node(iq) or self.host_items.payload()
 
-    def make_host_info(self, features: tuple[Feature, ...]) -> Element:
-        query = info_payload("server", "im", self.options.name, features)
-        if form := contact_form(self.options.contact):
-            query.append(form)
-        return query
-
-    def make_host_items(self, items: tuple[Item, ...]) -> Element:
-        return items_payload(NS_ITEMS, items)
+    def make_host_info(
+        self,
+        identities: tuple[Identity, ...],
+        features: tuple[str, ...],
+        forms: tuple[Element, ...],
+    ) -> Element:
+        return info_payload([("server", "im", self.options.name), *identities], features, forms)
 
     # Accounts
 
     def describe_account(self, iq: Iq) -> Element:
         self.check_may_see(iq)
-        refuse_nodes(iq)
-        return self.account_info.payload()
+        return self.describe_node(iq) or self.account_info.payload()
 
     def list_resources(self, iq: Iq) -> Element:
         account = self.check_may_see(iq)
-        refuse_nodes(iq)
+        if (answer := self.list_node(iq)) is not None:
+            return answer
         sessions = self.host.sessions(account.localpart)
         available = [session.jid for session in sessions if session.presence is not None]
-        return items_payload(NS_ITEMS, [(jid, "", "") for jid in available])
+        return items_payload([(jid, "", "") for jid in available])
 
-    def make_account_info(self, features: tuple[Feature, ...]) -> Element:
-        return info_payload("account", "registered", "", features)
+    def make_account_info(
+        self, identities: tuple[Identity, ...], features: tuple[str, ...]
+    ) -> Element:
+        return info_payload([("account", "registered", ""), *identities], features)
 
     def check_may_see(self, iq: Iq) -> JID:
         """The account that is asked about, or the error that an unknown one gets.
@@ -114,19 +127,25 @@ class Plugin:
             raise StanzaError("service-unavailable")
         return account
 
+    # Nodes of either
 
-def refuse_nodes(iq: Iq) -> None:
-    """No plugin has nodes to tell about."""
-    # The tree of a request costs more than all the rest of the answer.
-    if iq.mentions(b"node") and iq.payload.get("node"):
-        raise StanzaError("item-not-found")
+    def describe_node(self, iq: Iq) -> Element | None:
+        """What some plugin says of the node that is asked about; None if it is none."""
+        return self.ask_about_node("stonechat_disco_node_info", iq)
 
+    def list_node(self, iq: Iq) -> Element | None:
+        """What some plugin has in the node that is asked about; None if it is none."""
+        return self.ask_about_node("stonechat_disco_node_items", iq)
 
-def info_payload(category: str, type: str, name: str, features: tuple[Feature, ...]) -> Element:
-    identity = Element(NS_INFO, "identity", {"category": category, "type": type})
-    if name:
-        identity.set("name", name)
-    query = Element(NS_INFO, "query", None, identity)
-    for feature in sorted(set(features)):
-        query.add("feature", var=feature)
-    return query
+    def ask_about_node(self, hook: str, iq: Iq) -> Element | None:
+        # The tree of a request costs more than all the rest of most answers.
+        if not iq.mentions(b"node") or not (node := iq.payload.get("node")):
+            return None
+        answer = self.host.first(hook, iq=iq, node=node)
+        if answer is None:
+            raise StanzaError("item-not-found")
+        if answer.get("node") != node:
+            # The response must name it, too (XEP-0030, 3.2 and 4.2).
+            answer = answer.copy()
+            answer.set("node", node)
+        return answer

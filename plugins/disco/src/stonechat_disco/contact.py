@@ -4,9 +4,8 @@ from typing import Annotated
 
 from pydantic import StringConstraints
 
-from stonechat.namespaces import NS_DATA_FORM
+from stonechat.forms import Field, Form
 from stonechat.options import PluginOptions, option
-from stonechat.stanza import Element
 
 FORM_TYPE = "http://jabber.org/network/serverinfo"
 
@@ -24,21 +23,12 @@ class ContactAddresses(PluginOptions):
     support: tuple[Uri, ...] = option((), "URIs of those who help users.")
 
 
-def contact_form(addresses: ContactAddresses) -> Element | None:
+def contact_form(addresses: ContactAddresses) -> Form | None:
     """The form that lists the addresses, or None if there are none."""
-    form = Element(NS_DATA_FORM, "x", {"type": "result"})
-    form.append(_field("FORM_TYPE", (FORM_TYPE,), "hidden"))
     # In the order of the registry; what is not configured is left out.
-    for purpose, uris in addresses:
-        if uris:
-            form.append(_field(f"{purpose}-addresses", uris))
-    return form if len(form.children) > 1 else None
-
-
-def _field(var: str, values: tuple[str, ...], type: str = "") -> Element:
-    field = Element(NS_DATA_FORM, "field", {"var": var})
-    if type:
-        field.set("type", type)
-    for value in values:
-        field.add("value", value)
-    return field
+    fields = [
+        Field(f"{purpose}-addresses", "list-multi", values=uris)
+        for purpose, uris in addresses
+        if uris
+    ]
+    return Form("result", FORM_TYPE, fields=fields) if fields else None

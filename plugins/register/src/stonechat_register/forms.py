@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from stonechat.errors import JIDError, StanzaError
+from stonechat.forms import Field, Form, find_form
 from stonechat.jid import JID
-from stonechat.namespaces import NS_DATA_FORM
 from stonechat.stanza import Element
 
 NS_REGISTER = "jabber:iq:register"
@@ -30,15 +30,18 @@ class Submission:
 
     @classmethod
     def read(cls, query: Element) -> Submission:
-        form = query.find("x", NS_DATA_FORM)
-        if form is None:
+        element = find_form(query)
+        if element is None:
             values = {
                 child.name: child.text
                 for child in query.elements
                 if child.namespace == NS_REGISTER
             }
         else:
-            values = _form_values(form)
+            form = Form.read(element, type="submit")
+            if form.form_type not in _FORM_TYPES:
+                raise StanzaError("bad-request", "This is not a form to register with.")
+            values = {field.var: field.value for field in form.fields}
         return cls(values.get("username"), values.get("password"), values.get("old_password"))
 
     def names(self, account: JID) -> bool:
@@ -63,15 +66,11 @@ def form_to_fill_in() -> Element:
     query = _query(text)
     query.add("username")
     query.add("password")
-    form = Element(NS_DATA_FORM, "x", {"type": "form"})
-    form.add("title", "Registration")
-    form.add("instructions", text)
-    form.append(
-        _field("FORM_TYPE", "hidden", value=NS_REGISTER),
-        _field("username", "text-single", "Name"),
-        _field("password", "text-private", "Password"),
-    )
-    query.append(form)
+    fields = [
+        Field("username", label="Name", required=True),
+        Field("password", "text-private", "Password", required=True),
+    ]
+    query.append(Form("form", NS_REGISTER, "Registration", text, fields).to_element())
     return query
 
 
@@ -95,20 +94,3 @@ def _query(instructions: str) -> Element:
     query = Element(NS_REGISTER, "query")
     query.add("instructions", instructions)
     return query
-
-
-def _field(var: str, type: str, label: str = "", *, value: str = "") -> Element:
-    field = Element(NS_DATA_FORM, "field", {"var": var, "type": type})
-    if label:
-        field.set("label", label)
-        field.add("required")
-    if value:
-        field.add("value", value)
-    return field
-
-
-def _form_values(form: Element) -> dict[str, str]:
-    values = {item.get("var"): item.find_text("value") for item in form.find_all("field")}
-    if form.get("type") != "submit" or values.get("FORM_TYPE", "") not in _FORM_TYPES:
-        raise StanzaError("bad-request", "This is not a form to register with.")
-    return values

@@ -1,9 +1,8 @@
 """Entity Time (XEP-0202): tells a client what time it is here."""
 
 import time
-from datetime import UTC, datetime
 
-from stonechat import hookimpl
+from stonechat import hookimpl, timestamps
 from stonechat.host import Host
 from stonechat.iq import IqHandler
 from stonechat.options import PluginOptions
@@ -28,7 +27,7 @@ class Plugin:
         seconds = self.host.now() // 1_000_000
         answer = Element(NS_TIME, "time")
         answer.add("tzo", zone_offset(time.localtime(seconds).tm_gmtoff))
-        answer.add("utc", f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%SZ}")
+        answer.add("utc", timestamps.written(seconds * 1_000_000))
         return answer
 
 
