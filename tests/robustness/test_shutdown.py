@@ -16,9 +16,12 @@ SHUTDOWN = "<system-shutdown xmlns='urn:ietf:params:xml:ns:xmpp-streams'/></stre
 
 
 def queue(romeo):
-    """Romeo says much to the nurse; returns when the server has handled it."""
+    """Romeo says much to the nurse; returns when the server has handled it.
+
+    In presence: of that any number may wait, of messages only 64 (R8).
+    """
     for _ in range(LINES):
-        romeo.send(f"<message to='nurse@{DOMAIN}/kitchen'><body>{PADDING}</body></message>")
+        romeo.send(f"<presence to='nurse@{DOMAIN}/kitchen'><status>{PADDING}</status></presence>")
     assert "error" not in romeo.ping()
 
 
@@ -61,7 +64,7 @@ def test_what_waits_for_a_slow_client_comes_before_the_end(stage):
     # All others are gone, and it still waits for her.
     assert server.process.is_running
     heard = nurse.read_to_the_end()
-    assert heard.count("</message>") == LINES
+    assert heard.count("</presence>") == LINES
     assert heard.endswith(f"{SHUTDOWN}</stream:stream>")
     nurse.close()
     assert server.process.wait() == 0

@@ -9,7 +9,7 @@ from stonechat import auth, jid
 from stonechat import xml as stonechat_xml
 from stonechat.core import (
     accounts,
-    client_session,
+    client_wire,
     control,
     control_wire,
     iq_dispatcher,
@@ -82,8 +82,13 @@ def _logins() -> list[Bound]:
 def _streams() -> list[Bound]:
     return [
         Bound(
-            "Time for a client that does not read, once `unsent_bytes` wait",
-            _seconds(client_session.STUCK_SECONDS),
+            "Stanzas that wait for a client that does not read",
+            str(client_wire.MOST_WAITING),
+            "messages go to another session, or where those for nobody go",
+        ),
+        Bound(
+            "Time for a client that does not read, once so many wait, or `unsent_bytes`",
+            _seconds(client_wire.STUCK_SECONDS),
             "its connection is dropped; at twice `unsent_bytes` at once",
         ),
         Bound(

@@ -38,6 +38,7 @@ __all__ = [
     "decoy_scram",
     "derive_scram",
     "prepare_password",
+    "scram_from_salted",
 ]
 
 # Name in the SASL mechanism -> name in hashlib; the strongest first.
@@ -107,6 +108,19 @@ def derive_scram(
     salt = salt or secrets.token_bytes(SALT_BYTES)
     stored_key, server_key = _derive_keys(prepare_password(password), hash_name, salt, iterations)
     return ScramCredentials(hash_name, salt, iterations, stored_key, server_key)
+
+
+def scram_from_salted(
+    salted: bytes, hash_name: str, salt: bytes, iterations: int
+) -> ScramCredentials:
+    """Make the credentials from a SaltedPassword, which a client has computed (XEP-0480).
+
+    ValueError where it has another length than the hash gives.
+    """
+    size = hashlib.new(_hashlib_name(hash_name)).digest_size
+    if len(salted) != size:
+        raise ValueError(f"A SaltedPassword of {hash_name} is {size} octets long")
+    return ScramCredentials(hash_name, salt, iterations, *_keys_of(salted, hash_name))
 
 
 def check_against_scram(password: str, credentials: ScramCredentials) -> bool:
@@ -217,7 +231,11 @@ def _derive_keys(
     prepared: str, hash_name: str, salt: bytes, iterations: int
 ) -> tuple[bytes, bytes]:
     digest = _hashlib_name(hash_name)
-    salted = hashlib.pbkdf2_hmac(digest, prepared.encode(), salt, iterations)
+    return _keys_of(hashlib.pbkdf2_hmac(digest, prepared.encode(), salt, iterations), hash_name)
+
+
+def _keys_of(salted: bytes, hash_name: str) -> tuple[bytes, bytes]:
+    digest = _hashlib_name(hash_name)
     client_key = hmac.digest(salted, b"Client Key", digest)
     stored_key = hashlib.new(digest, client_key).digest()
     return stored_key, hmac.digest(salted, b"Server Key", digest)
@@ -307,6 +325,21 @@ class AuthBackend:
         """
         self._unsupported("name its SCRAM hashes")
 
+    def missing_hashes(self) -> tuple[str, ...]:
+        """The hashes that new passwords are kept for and some older accounts lack.
+
+        Called for each login, so answer from memory. Goes with `add_scram`: clients are
+        then asked for what their account lacks (XEP-0480).
+        """
+        self._unsupported("name the hashes that accounts lack")
+
+    def add_scram(self, localpart: str, credentials: ScramCredentials) -> None:
+        """Keep credentials for one more hash of an account, computed by its client.
+
+        What it has for that hash already stays. Raises AccountNotFound.
+        """
+        self._unsupported("add SCRAM credentials")
+
     def user_exists(self, localpart: str) -> bool:
         """Tell whether there is such an account, disabled or not."""
         self._unsupported("look for an account")
@@ -341,9 +374,11 @@ class AuthBackend:
 
 CAPABILITIES = frozenset(
     {
+        "add_scram",
         "check_password",
         "count_users",
         "create_user",
+        "missing_hashes",
         "remove_user",
         "scram_credentials",
         "scram_hashes",

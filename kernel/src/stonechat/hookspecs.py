@@ -2,7 +2,8 @@
 
 Four kinds, by decorator:
 
-*collects*: called when a host's plugins change; all answers are joined.
+*collects*: called when a host's plugins change, or about one session; all answers
+    are joined.
 *filters*: called for a stanza on its way. None lets it go on; `HANDLED` says
     that it is now in the plugin's care, so that nobody else sees it; a
     `StanzaError` refuses it, and is what the sender gets. Any other exception
@@ -10,8 +11,13 @@ Four kinds, by decorator:
 *first_answer*: plugins are asked in turn until one answers other than None.
 *notices*: told after the fact; answers are ignored, errors are logged.
 
-Order between plugins is `@hookimpl(tryfirst=True)` or `trylast=True`. A filter
-that cares about certain payloads only says so with `@concerns`, and then
+Who comes before whom does not depend on the configuration. An implementation
+says with `@stage` where it belongs (`stonechat.plugin.Stage`): what guards,
+before what changes, before what handles, before what records, before what hands
+out copies. Within a stage come those with `@hookimpl(tryfirst=True)`, then the
+others, then those with `trylast=True`, and among equals the plugins' names decide.
+
+A filter that cares about certain payloads only says so with `@concerns`, and then
 costs other stanzas nothing. All but the collecting hooks may block.
 """
 
@@ -23,9 +29,10 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 from pluggy import HookspecMarker
 
 if TYPE_CHECKING:
-    from stonechat.host import Session, UnboundStream
+    from stonechat.host import InlineFeature, Session, UnboundStream
     from stonechat.iq import IqHandler
     from stonechat.jid import JID
+    from stonechat.sasl import CredentialLookup, Mechanism
     from stonechat.stanza import Element, Iq, Message, Presence, Stanza
 
 hookspec = HookspecMarker("stonechat")
@@ -124,6 +131,49 @@ def stonechat_disco_items() -> Sequence[tuple[JID, str, str]]:  # type: ignore[e
     """
 
 
+@collects
+def stonechat_disco_identities() -> Sequence[tuple[str, str, str]]:  # type: ignore[empty-body]
+    """Identities of the host besides server/im, as (category, type, name).
+
+    Since 0.1.
+    """
+
+
+@collects
+def stonechat_account_disco_identities() -> Sequence[tuple[str, str, str]]:  # type: ignore[empty-body]
+    """Identities of each account besides account/registered, as (category, type, name).
+
+    Since 0.1.
+    """
+
+
+@collects
+def stonechat_disco_forms() -> Sequence[Element]:  # type: ignore[empty-body]
+    """Forms of type result for the host's disco#info (XEP-0128), each with its FORM_TYPE.
+
+    Since 0.1.
+    """
+
+
+@first_answer
+def stonechat_disco_node_info(iq: Iq, node: str) -> Element | None:
+    """The `<query/>` that answers a disco#info about a node, of the host or an account.
+
+    `iq.to` says whose node it is; who asks about an account may see its presence.
+    Raise StanzaError to refuse; where nobody answers it is item-not-found.
+
+    Since 0.1.
+    """
+
+
+@first_answer
+def stonechat_disco_node_items(iq: Iq, node: str) -> Element | None:
+    """The `<query/>` that answers a disco#items about a node; otherwise as above.
+
+    Since 0.1.
+    """
+
+
 # A stream opens
 
 
@@ -138,9 +188,79 @@ def stonechat_stream_features() -> Sequence[Callable[[UnboundStream], Element | 
     """
 
 
+@collects
+def stonechat_unbound_stream_elements() -> Mapping[  # type: ignore[empty-body]
+    tuple[str, str], Callable[[UnboundStream, Element], None]
+]:
+    """Handlers for elements that are no stanzas, on a stream without a session.
+
+    `{(namespace, name): handler}`; a handler may block, answers by `stream.send`,
+    and ends the stream by raising StreamError. It looks itself whether
+    `stream.is_authenticated`; before a stream that must be encrypted is, it is
+    not called. What it sends leaves before anything that is sent to a session which
+    it binds or resumes. What nobody handles ends the stream with unsupported-stanza-type.
+
+    Since 0.1.
+    """
+
+
+@collects
+def stonechat_stream_elements() -> Mapping[  # type: ignore[empty-body]
+    tuple[str, str], Callable[[Session, Element], None]
+]:
+    """Handlers for elements that are no stanzas, on a stream with a session.
+
+    As above, but called with the session, in the order in which things came.
+
+    Since 0.1.
+    """
+
+
+@collects
+def stonechat_sasl_mechanisms() -> Mapping[  # type: ignore[empty-body]
+    str, Callable[[UnboundStream, CredentialLookup], Mechanism]
+]:
+    """Mechanisms besides the kernel's, by name; made for each attempt.
+
+    They are offered by their plugin's own feature and can be used with SASL2
+    (XEP-0388) only; `stonechat.sasl` says what a mechanism is, and what the client has
+    asked for besides. A maker raises SaslFailure where the mechanism cannot be had.
+
+    Since 0.1.
+    """
+
+
+@collects
+def stonechat_sasl2_features() -> Sequence[InlineFeature[UnboundStream]]:  # type: ignore[empty-body]
+    """What can be done inline with an authentication (XEP-0388, 2.5 and 3).
+
+    Each is offered inside `<inline/>`, and its handler called, once the account is
+    known and in the order of the request's children, for the first child of that name.
+    What it returns goes into `<success/>`. The binding of XEP-0386 comes last, and not at
+    all where one of these has resumed a session (`stream.is_bound`).
+
+    Since 0.1.
+    """
+
+
+@collects
+def stonechat_bind2_features() -> Sequence[InlineFeature[Session]]:  # type: ignore[empty-body]
+    """What can be enabled inline with a binding (XEP-0386, 3 and 4).
+
+    Offered as `<feature var='namespace'/>`; the handler is called with the new
+    session for the child of `<bind/>` in that namespace, and what it returns goes
+    into `<bound/>`. So far the client does not know its resource, and what others send to
+    the session waits.
+
+    Since 0.1.
+    """
+
+
 @notices
 def stonechat_session_bound(session: Session) -> None:
     """A client has bound a resource; it has sent no presence yet.
+
+    Whatever is sent to the session here leaves after the answer to the binding.
 
     Since 0.1.
     """
@@ -174,6 +294,17 @@ def stonechat_presence_from_user(session: Session, presence: Presence) -> Handle
 @filters
 def stonechat_iq_from_user(session: Session, iq: Iq) -> Handled | None:
     """An iq that a local user sends, before it is routed.
+
+    Since 0.1.
+    """
+
+
+@first_answer
+def stonechat_may_send_presence(account: JID, contact: JID) -> bool | None:
+    """Whether an account's presence may go to a contact now (XEP-0016, XEP-0191).
+
+    Asked for each contact by whoever broadcasts presence; both JIDs are bare. Yes
+    where nobody answers.
 
     Since 0.1.
     """
@@ -230,7 +361,18 @@ def stonechat_presence_to_user(presence: Presence) -> Handled | None:
 
 @filters
 def stonechat_iq_to_user(iq: Iq) -> Handled | None:
-    """An iq to a full JID of a local account, before it goes to the session.
+    """An iq to a local account, its full or its bare JID, from wherever.
+
+    To the full JID before it goes to the session, to the bare JID before the server
+    answers for the account. The account may not exist.
+
+    Since 0.1.
+    """
+
+
+@notices
+def stonechat_message_delivered(message: Message, sessions: Sequence[Session]) -> None:
+    """A message was given to these sessions of its recipient, at least one.
 
     Since 0.1.
     """
@@ -243,6 +385,25 @@ def stonechat_message_undelivered(message: Message) -> bool | None:
     Only types normal and chat come here (RFC 6121, 8.5.2.2.1). Return True
     once it is in your care (stored, pushed, forwarded). If nobody does, the
     sender is answered with service-unavailable.
+
+    Since 0.1.
+    """
+
+
+@first_answer
+def stonechat_message_unhandled(session: Session, message: Message) -> bool | None:
+    """A session that has ended never said that it handled this message (XEP-0198, 4).
+
+    Return True if it need not be delivered again (other resources have had a copy).
+    If nobody does, it goes to the account's other sessions, or is undelivered.
+
+    Since 0.1.
+    """
+
+
+@notices
+def stonechat_stanza_waits(session: Session, stanza: Stanza) -> None:
+    """A stanza was queued for a session whose client cannot be reached, or rests.
 
     Since 0.1.
     """
@@ -262,6 +423,54 @@ def stonechat_may_see_presence(account: JID, watcher: JID) -> bool | None:
 # A session ends, an account comes and goes
 
 
+@first_answer
+def stonechat_session_detached(session: Session, reason: str) -> bool | None:
+    """A session's connection was lost without the end of its stream.
+
+    Return True to keep the session without one (XEP-0198, 5): it stays available,
+    and what is sent to it goes to its outlets. Whoever does so gives it to a new
+    stream later (`UnboundStream.resume`) or ends it (`Session.close`).
+
+    Since 0.1.
+    """
+
+
+@notices
+def stonechat_session_resumed(session: Session) -> None:
+    """A session goes on over another stream than before.
+
+    Since 0.1.
+    """
+
+
+@collects
+def stonechat_session_state(session: Session) -> Mapping[str, object]:  # type: ignore[empty-body]
+    """What must be kept of a session for it to go on after a restart of the server.
+
+    `{key: plain data}`, the keys beginning with the plugin's name.
+
+    Since 0.1.
+    """
+
+
+@notices
+def stonechat_session_restored(session: Session, state: Mapping[str, object]) -> None:
+    """A session goes on after a restart; `state` is what all plugins had kept of it.
+
+    Since 0.1.
+    """
+
+
+@notices
+def stonechat_session_ending(session: Session) -> None:
+    """A session ends: it can be found no more, but its presence is still what it was.
+
+    Its resource may be taken by another. Do not block here.
+
+    Since 0.1.
+    """
+
+
 @notices
 def stonechat_session_closed(session: Session) -> None:
     """A session has ended; its resource is free, and what it sent is dealt with.
@@ -275,6 +484,16 @@ def stonechat_session_closed(session: Session) -> None:
 @notices
 def stonechat_account_created(account: JID) -> None:
     """An account was created through this server.
+
+    Since 0.1.
+    """
+
+
+@notices
+def stonechat_password_changed(account: JID) -> None:
+    """An account's password was changed through this server.
+
+    What was given out to spare its user the old one holds no longer.
 
     Since 0.1.
     """

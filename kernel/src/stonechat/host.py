@@ -7,20 +7,57 @@ taken back when it stops, so a plugin has nothing to undo.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
-from stonechat.errors import StanzaError, StreamError
+from stonechat.errors import SaslFailure, StanzaError, StreamError
 from stonechat.iq import Component, Discipline, IqHandler
 from stonechat.jid import JID
-from stonechat.stanza import Iq, Presence, Stanza
+from stonechat.sasl import SaslEvent
+from stonechat.stanza import Element, Iq, Message, Presence, Stanza
 from stonechat.storage import Storage
 
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
 
+    from stonechat.auth import ScramCredentials
+    from stonechat.commands import Command
+
 T = TypeVar("T")
+Target = TypeVar("Target")
+
+
+class Outlet(Protocol):
+    """A plugin's place between the server and one client (`Session.add_outlet`).
+
+    What the server sends to the session comes to `send`, which passes it on by
+    `self.next`, now, later, or not at all. `send` never blocks.
+    """
+
+    next: Callable[[Stanza], None]
+    """The next outlet, or the wire; set when the outlet is added."""
+
+    def send(self, stanza: Stanza) -> None: ...
+
+    @property
+    def unsent(self) -> int:
+        """Octets of stanzas that this outlet holds back or may have to send again."""
+
+    @property
+    def takes_messages(self) -> bool:
+        """False to have messages kept elsewhere for the time being."""
+
+
+class Inlet(Protocol):
+    """Told of each stanza that a client sends (`Session.inlet`)."""
+
+    def handling(self, stanza: Stanza) -> None:
+        """A stanza is about to be handled; may give it a custody (`stonechat.custody`)."""
+
+    def handled(self, stanza: Stanza) -> None:
+        """It was handled, or refused: it will not be looked at again here."""
 
 
 class Session(Protocol):
@@ -30,6 +67,9 @@ class Session(Protocol):
     is it *available*, and `priority` counts. `data` is for plugins to keep
     what belongs to the session, each under its own name; it ends with it.
     """
+
+    inlet: Inlet | None
+    """Who counts what the client sends; one plugin's, or None."""
 
     @property
     def jid(self) -> JID: ...
@@ -47,7 +87,15 @@ class Session(Protocol):
 
     @property
     def is_open(self) -> bool:
-        """Whether stanzas can still be sent to it."""
+        """Whether stanzas can still be sent to it; so it is while it is detached."""
+
+    @property
+    def is_connected(self) -> bool:
+        """False once its connection was lost and before another resumes it (XEP-0198)."""
+
+    @property
+    def ended_by(self) -> str:
+        """The condition of the stream error that ended it, `connection-lost`, or `""`."""
 
     @property
     def takes_messages(self) -> bool:
@@ -58,6 +106,7 @@ class Session(Protocol):
         """Octets that wait to be sent; they are lost if the client or the process goes.
 
         What was queued counts at once, and leaves soon after; 0 when the session is closed.
+        With stream management what the client has not acknowledged counts, too.
         """
 
     @property
@@ -73,12 +122,40 @@ class Session(Protocol):
     def send(self, stanza: Stanza) -> None:
         """Queue a stanza for the client; never blocks. Dropped if the session is closed."""
 
+    def write(self, octets: bytes) -> None:
+        """Queue octets past all outlets: an element that is no stanza.
+
+        Dropped if the session is closed or not connected.
+        """
+
+    def add_outlet(self, outlet: Outlet, *, nearest: bool = False) -> None:
+        """Put an outlet in front of those that are there, or, as `nearest`, next to the wire.
+
+        There is one nearest at most; ValueError for another.
+        """
+
+    def remove_outlet(self, outlet: Outlet) -> None:
+        """Take an outlet away; what it holds is its own to pass on before."""
+
+    def receive(self, stanza: Stanza) -> None:
+        """Handle a stanza as if the client had just sent it. May block."""
+
+    def disconnect(self, reason: str) -> None:
+        """Give the connection up, as one that was lost."""
+
     def close(self, error: StreamError | None = None) -> None:
         """End the stream; its presence and its resource are cleared up soon after."""
 
 
 class UnboundStream(Protocol):
-    """A client's stream that has no session yet."""
+    """A client's stream that has no session yet.
+
+    Who handles an element of it may authenticate, bind and answer in one go: whatever the
+    handler itself sends leaves before anything that others send to the new session.
+    """
+
+    exclusive: str
+    """A namespace: while it is set, anything else from the client ends the stream."""
 
     @property
     def address(self) -> str: ...
@@ -87,8 +164,97 @@ class UnboundStream(Protocol):
     @property
     def is_authenticated(self) -> bool: ...
     @property
+    def is_bound(self) -> bool:
+        """Whether a session has taken the stream over."""
+
+    @property
+    def account(self) -> JID | None:
+        """The bare JID that was authenticated."""
+
+    @property
+    def claimed(self) -> JID | None:
+        """The bare JID that the client's stream header is from; nothing proves it."""
+
+    @property
     def lang(self) -> str:
         """`xml:lang` of the client's stream header, or `""`."""
+
+    @property
+    def data(self) -> dict[str, Any]:
+        """For plugins to keep what belongs to the stream, each under its own name.
+
+        A session that is bound takes it over into its own.
+        """
+
+    @property
+    def mechanisms(self) -> tuple[str, ...]:
+        """The SASL mechanisms offered, the strongest first; none once authenticated."""
+
+    @property
+    def channel_bindings(self) -> Mapping[str, bytes]:
+        """What TLS gives to bind to, by the type's name (`"tls-exporter"`, RFC 9266)."""
+
+    def send(self, element: Element) -> None:
+        """Queue an element for the client; never blocks."""
+
+    def send_features(self) -> None:
+        """Send the features that hold now, as XEP-0388 does after a success."""
+
+    def authenticate(self, mechanism: str, text: str, *, provisional: bool = False) -> SaslEvent:
+        """Begin an attempt, with the initial response in base64. May block.
+
+        `""` stands for no response, `"="` for an empty one. The mechanism is one of
+        `mechanisms`, or of a plugin's (`stonechat_sasl_mechanisms`). A success is in
+        force when this returns: the stream is authenticated and not restarted. If it is
+        `provisional` it waits for `admit`, or `refuse`. A failure is logged and counted;
+        after the last one (`is_last`) the caller ends the stream. An account that is not
+        the one `claimed` is refused. StreamError where the stream has ended meanwhile.
+        """
+
+    def respond(self, text: str) -> SaslEvent:
+        """Go on with the attempt, with a response in base64; otherwise as above."""
+
+    def abort(self) -> SaslEvent:
+        """The client gives the attempt up."""
+
+    def admit(self) -> None:
+        """Put a provisional success in force."""
+
+    def refuse(self, failure: SaslFailure) -> SaslEvent:
+        """Take a provisional success back; it is counted as a failure."""
+
+    def bind(self, resource: str) -> Session:
+        """Make the session of an authenticated stream, `""` for a resource of our choice.
+
+        Plugins are told of it before this returns. StanzaError where that is refused
+        (RFC 6120, 7.6.2 and 7.7.2).
+        """
+
+    def resume(self, session: Session) -> None:
+        """Go on with a session of the same account; its old connection, if any, ends.
+
+        StanzaError item-not-found for another's.
+        """
+
+    def close(self, error: StreamError | None = None) -> None:
+        """End the stream."""
+
+
+@dataclass(frozen=True, slots=True)
+class InlineFeature(Generic[Target]):
+    """Something that a client may ask for inline, while it logs in or binds.
+
+    `offer` makes what is announced to one stream, or returns None to offer nothing.
+    `handle` gets the client's element and returns what to put into the answer. It is
+    called for an element that was not offered, too, and, where the feature is `always`
+    wanted, for one without attributes and children if the client has sent none.
+    """
+
+    namespace: str
+    name: str
+    offer: Callable[[UnboundStream], Element | None]
+    handle: Callable[[Target, Element], Element | None]
+    always: bool = False
 
 
 class Timer(Protocol):
@@ -116,10 +282,32 @@ class Accounts(Protocol):
     def set_password(self, localpart: str, password: str) -> None:
         """AccountNotFound; Unsupported."""
 
+    def upgradable_hashes(self) -> tuple[str, ...]:
+        """The SCRAM hashes that some accounts lack and can be given, the strongest first."""
+
+    def missing_hashes(self, localpart: str) -> Mapping[str, int]:
+        """Those that one account lacks, each with the iterations for it."""
+
+    def add_scram(self, localpart: str, credentials: ScramCredentials) -> None:
+        """Keep credentials for a hash that an account lacks; Unsupported."""
+
     def __iter__(self) -> Iterator[str]:
         """All localparts that the backends can list, sorted for each backend."""
 
     def count(self) -> int: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """How many use a host, or all hosts of a node."""
+
+    online: int
+    """Accounts with a session."""
+    sessions: int
+    registered: int | None
+    """Accounts; None where a backend cannot say, or not now."""
+    uptime: float
+    """Seconds since the node was ready."""
 
 
 class Kernel(Protocol):
@@ -141,6 +329,7 @@ class Kernel(Protocol):
     def route(self, stanza: Stanza) -> None: ...
     def bounce(self, stanza: Stanza, error: StanzaError) -> None: ...
     def ask(self, iq: Iq, timeout: float) -> Iq: ...
+    def redeliver(self, message: Message) -> None: ...
     def session(self, jid: JID) -> Session | None: ...
     def sessions(self, localpart: str) -> tuple[Session, ...]: ...
     def all_sessions(self) -> Iterable[Session]: ...
@@ -151,6 +340,10 @@ class Kernel(Protocol):
     def first(self, hook: str, arguments: dict[str, Any]) -> Any: ...
     def notify(self, hook: str, arguments: dict[str, Any]) -> None: ...
     def allows(self, rule: str, jid: JID | None, address: str | None) -> bool: ...
+    def has_hook(self, hook: str) -> bool: ...
+    def commands(self, caller: JID | None) -> list[Command]: ...
+    def run_command(self, name: str, arguments: dict[str, Any], caller: JID) -> Any: ...
+    def figures(self, all_hosts: bool) -> Figures: ...
     def now(self) -> int: ...
     def monotonic(self) -> float: ...
     def run_blocking(self, call: Callable[..., T], *arguments: Any) -> T: ...
@@ -243,6 +436,14 @@ class Host:
         """
         return self._kernel.ask(iq, timeout)
 
+    def redeliver(self, message: Message) -> None:
+        """Deliver a message once more that a session did not handle, to the account's others.
+
+        As to the bare JID, but past `stonechat_message_to_user`, which it has been
+        through; what finds no session is undelivered. Raises StanzaError.
+        """
+        self._kernel.redeliver(message)
+
     # Sessions and accounts
 
     def session(self, jid: JID) -> Session | None:
@@ -283,6 +484,10 @@ class Host:
         """Tell all plugins."""
         self._kernel.notify(hook, arguments)
 
+    def has_hook(self, hook: str) -> bool:
+        """Whether any plugin implements a hook: saves the work of asking often in vain."""
+        return self._kernel.has_hook(hook)
+
     def provide(self, name: str, service: Any) -> None:
         """Offer an object to other plugins under a name; ValueError if it is taken."""
         self._ledger.provide(name, service)
@@ -317,6 +522,29 @@ class Host:
     def remove_iq_handler(self, component: Component, namespace: str) -> None:
         """See `stonechat.iq.remove_iq_handler`."""
         self._ledger.remove_iq_handler(component, namespace)
+
+    # Commands
+
+    def commands(self, caller: JID | None = None) -> list[Command]:
+        """The administrative commands that can be given on this host, by name.
+
+        With a caller, those that their access rules let them give. Left out are those that
+        are about files of the machine.
+        """
+        return self._kernel.commands(caller)
+
+    def run_command(self, name: str, caller: JID, /, **arguments: Any) -> Any:
+        """Carry a command out for somebody; see `stonechat.commands` for its result.
+
+        Without a host among the arguments it is for this one. CommandError for what the
+        caller can mend, StanzaError forbidden where an access rule does not let them, and
+        another where it failed. It is logged, but for secrets and texts.
+        """
+        return self._kernel.run_command(name, arguments, caller)
+
+    def figures(self, *, all_hosts: bool = False) -> Figures:
+        """How many use this host now, or all hosts of the node together. May block."""
+        return self._kernel.figures(all_hosts)
 
     # Time and work
 

@@ -10,6 +10,7 @@ of which every virtual host that enables it gets one instance:
 
         def __init__(self, host: Host, options: Options): ...
         def start(self) -> None: ...      # may be left out
+        def ready(self) -> None: ...      # may be left out; the host's other plugins run, too
         def stop(self) -> None: ...       # may be left out; it has five seconds
 
 Its methods marked with `@hookimpl` are its hooks, those with `@command` its
@@ -19,13 +20,24 @@ commands. What it acquires through `host` is taken back when it stops.
 from __future__ import annotations
 
 from collections.abc import Callable
+from enum import IntEnum
 from typing import Any, TypeVar
 
 from pluggy import HookimplMarker
 
 from stonechat.hookspecs import HANDLED, Handled
 
-__all__ = ["ENTRY_POINTS", "HANDLED", "Handled", "concerns", "concerns_of", "hookimpl"]
+__all__ = [
+    "ENTRY_POINTS",
+    "HANDLED",
+    "Handled",
+    "Stage",
+    "concerns",
+    "concerns_of",
+    "hookimpl",
+    "stage",
+    "stage_of",
+]
 
 ENTRY_POINTS = "stonechat.plugins"
 """The entry point group of plugins."""
@@ -54,3 +66,34 @@ def concerns(*payloads: str) -> Callable[[_Function], _Function]:
 def concerns_of(function: Callable[..., Any]) -> frozenset[str] | None:
     """The payloads that a filter concerns itself with; None for all."""
     return getattr(function, "stonechat_concerns", None)
+
+
+class Stage(IntEnum):
+    """Where in a hook's order an implementation belongs, whatever is configured."""
+
+    GUARD = 0
+    """Whether the stanza may pass at all: blocking, privacy lists, flood guards."""
+    CHANGE = 1
+    """What the stanza says is changed."""
+    HANDLE = 2
+    """Whoever answers it or takes it over; the stage of all that name none."""
+    RECORD = 3
+    """Archives and logs: what they keep is what is delivered."""
+    COPY = 4
+    """Copies to others: carbons, the service log."""
+
+
+def stage(number: Stage) -> Callable[[_Function], _Function]:
+    """Give a hook implementation its place; `Stage.HANDLE` where nothing is said."""
+
+    def mark(function: _Function) -> _Function:
+        function.stonechat_stage = number  # type: ignore[attr-defined]
+        return function
+
+    return mark
+
+
+def stage_of(function: Callable[..., Any]) -> Stage:
+    """The stage of a hook implementation."""
+    place: Stage = getattr(function, "stonechat_stage", Stage.HANDLE)
+    return place

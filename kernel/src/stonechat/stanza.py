@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import ClassVar, Self, cast
 
+from stonechat.custody import Custody, Release
 from stonechat.errors import StanzaError
 from stonechat.jid import JID
 from stonechat.namespaces import NS_CLIENT, NS_STANZA_ERRORS
@@ -36,7 +37,8 @@ class Stanza:
 
     `attributes` are those of the head, by qualified name, as they stand now;
     change addresses only through `to` and `from_`. `children` are the
-    qualified names of the child elements, in order.
+    qualified names of the child elements, in order. `custody` is there where the
+    sender wants to know when the stanza is safe; copies share it.
     """
 
     __slots__ = (
@@ -48,6 +50,7 @@ class Stanza:
         "_tree",
         "attributes",
         "children",
+        "custody",
         "hops",
     )
 
@@ -56,6 +59,7 @@ class Stanza:
 
     attributes: dict[str, str]
     children: tuple[str, ...]
+    custody: Custody | None
     hops: int
     _raw: bytes | None
     _stamped: bool  # `from` is in the attributes, but not in the bytes yet
@@ -89,6 +93,7 @@ class Stanza:
         tree.children = list(payload)
         self.attributes = attributes
         self.children = tuple(element.qualified_name for element in payload)
+        self.custody = None
         self.hops = 0
         self._raw = None
         self._stamped = False
@@ -108,6 +113,7 @@ class Stanza:
         stanza = cls.__new__(cls)
         stanza.attributes = attributes
         stanza.children = children
+        stanza.custody = None
         stanza.hops = 0
         stanza._raw = raw
         stanza._stamped = False
@@ -305,6 +311,19 @@ class Stanza:
         self.children = tuple(element.qualified_name for element in tree.elements)
         self._to = self._from = None
 
+    # Custody
+
+    def hold(self, hurry: Callable[[], None] | None = None) -> Release:
+        """Keep the sender from hearing that the stanza is handled, until the result is called.
+
+        For what is still to be done after a hook has returned, as being committed;
+        `hurry` is called when the sender asks. See `stonechat.custody`.
+        """
+        custody = self.custody
+        if custody is not None:
+            custody.hold(hurry)
+        return Release(custody)
+
     # Leaving
 
     def to_bytes(self) -> bytes:
@@ -322,6 +341,7 @@ class Stanza:
             self._freeze()
         raw = self._settle()
         twin = type(self).received(self.attributes.copy(), self.children, raw, self._head_end)
+        twin.custody = self.custody
         twin.hops = self.hops
         changes = {b"to": to.text}
         twin.attributes["to"] = to.text

@@ -26,7 +26,9 @@ from stonechat.core.throttle import LoginThrottle
 from stonechat.errors import SaslFailure, StorageError
 from stonechat.jid import JID
 from stonechat.options import PluginOptions
-from stonechat.protocol.sasl import SaslExchange, SaslFailed, SaslSuccess, mechanism_maker
+from stonechat.protocol.sasl import SaslExchange, mechanism_maker
+from stonechat.sasl import SaslFailed, SaslSuccess
+from stonechat.storage import StorageUncertain
 
 SECRET = b"a secret of the cluster"
 HOME = "192.0.2.1"
@@ -132,6 +134,7 @@ class World:
             run_blocking=self.run_blocking,
             on_created=lambda account: self.note("created", account),
             on_removed=self.removed,
+            on_password_changed=lambda account: self.note("password", account),
             throttle=self.throttle,
             clock=self.clock,
             sleep=self.sleep,
@@ -515,11 +518,36 @@ def test_a_plugin_may_remove_another_account_when_it_is_told_of_a_removal(monkey
 
 def test_a_password_is_set_where_the_account_is():
     first, second = FullBackend(romeo="r"), FullBackend(juliet="old")
-    accounts = World(first, second).accounts
+    world = World(first, second)
+    accounts = world.accounts
     accounts.set_password("juliet", "new")
+    assert world.events == [("password", JULIET)]
     assert first.passwords == {"romeo": "r"}
     assert accounts.check_password("juliet", "new")
     assert not accounts.check_password("juliet", "old")
+
+
+def test_of_a_change_that_may_have_been_made_all_is_told_that_one_that_was_made_is():
+    class UncertainBackend(FullBackend):
+        def set_password(self, localpart, password):
+            super().set_password(localpart, password)
+            raise StorageUncertain("the database did not answer in time")
+
+    world = World(UncertainBackend(juliet="old"))
+    with pytest.raises(StorageUncertain):
+        world.accounts.set_password("juliet", "new")
+    assert world.events == [("password", JULIET)]
+
+
+def test_a_password_that_is_refused_is_no_change():
+    class StrictBackend(FullBackend):
+        def set_password(self, localpart, password):
+            raise BadPassword("too easy")
+
+    world = World(StrictBackend(juliet="old"))
+    with pytest.raises(BadPassword):
+        world.accounts.set_password("juliet", "new")
+    assert world.events == []
 
 
 def test_an_account_is_removed_where_it_is():
@@ -680,7 +708,7 @@ def scram(world, localpart, password, address=HOME):
     if isinstance(event, SaslFailed):
         return "", world.report(event, address)
     challenge = base64.b64decode(event.text).decode()
-    nonce, salt, iterations = (part[2:] for part in challenge.split(","))
+    nonce, salt, iterations = (part[2:] for part in challenge.split(",")[:3])
     salted = hashlib.pbkdf2_hmac(
         "sha256", password.encode(), base64.b64decode(salt), int(iterations)
     )

@@ -5,6 +5,7 @@ import sys
 import pytest
 
 from stonechat import hookimpl
+from stonechat.core.client_wire import MOST_WAITING
 from stonechat.testing import error_of
 
 MEGABYTE = 1024 * 1024
@@ -34,6 +35,36 @@ def flood(sender, recipient, octets):
 
 def session_of(capulet, client):
     return capulet.kernel.session(client.jid)
+
+
+class Spool:
+    """Takes every message that found no session."""
+
+    def __init__(self, host, options):
+        self.kept = []
+
+    @hookimpl
+    def stonechat_message_undelivered(self, message):
+        self.kept.append(message.body)
+        return True
+
+
+@pytest.fixture
+def kept(capulet):
+    return capulet.enable("spool", plugin_class=Spool).kept
+
+
+def say(sender, to, numbers, type="chat"):
+    for number in numbers:
+        sender.message(to, str(number), type=type)
+
+
+def lines(numbers):
+    return [str(number) for number in numbers]
+
+
+def bodies(stanzas):
+    return [stanza.body for stanza in stanzas]
 
 
 # Silence
@@ -80,19 +111,7 @@ def test_a_client_that_speaks_gets_no_white_space(server):
 # Not reading
 
 
-def test_past_the_bound_messages_go_where_those_for_nobody_go(capulet, juliet, romeo):
-    kept = []
-
-    class Spool:
-        def __init__(self, host, options):
-            pass
-
-        @hookimpl
-        def stonechat_message_undelivered(self, message):
-            kept.append(message.body)
-            return True
-
-    capulet.enable("spool", plugin_class=Spool)
+def test_past_the_bound_messages_go_where_those_for_nobody_go(capulet, juliet, romeo, kept):
     juliet.stream.connection.stop_reading()
     flood(romeo, juliet, 3 * MEGABYTE)
     session = session_of(capulet, juliet)
@@ -148,6 +167,140 @@ def test_a_client_that_sends_too_fast_is_read_slower(server):
     assert romeo.received() == []
     server.clock.advance(3)
     assert romeo.receive_message().body == "last"
+
+
+# Not reading: the bound on stanzas
+
+
+@pytest.mark.parametrize("type_", ["normal", "chat"])
+@pytest.mark.parametrize("address", ["bare", "full"])
+def test_64_wait_and_what_comes_then_goes_where_messages_for_nobody_go(
+    capulet, juliet, romeo, kept, type_, address
+):
+    to = juliet.bare if address == "bare" else juliet.jid
+    juliet.stream.connection.stop_reading()
+    say(romeo, to, range(70), type_)
+    assert juliet.stream.connection.waiting == MOST_WAITING == 64
+    assert kept == lines(range(64, 70))
+    assert romeo.received() == []
+    juliet.stream.connection.go_on_reading()
+    say(romeo, to, range(70, 140), type_)
+    assert kept == lines(range(64, 70))
+    assert bodies(juliet.received()) == lines([*range(64), *range(70, 140)])
+
+
+def test_nothing_slips_in_before_the_client_has_read_all(juliet, romeo, kept):
+    connection = juliet.stream.connection
+    connection.stop_reading()
+    say(romeo, juliet.jid, range(65))
+    connection.read(63)
+    say(romeo, juliet.jid, [65])
+    assert kept == lines([64, 65])
+    connection.read(1)
+    say(romeo, juliet.jid, [66])
+    connection.go_on_reading()
+    assert kept == lines([64, 65])
+    assert bodies(juliet.received()) == lines([*range(64), 66])
+
+
+@pytest.mark.parametrize("type_", ["normal", "chat"])
+def test_what_a_client_reads_too_slowly_for_goes_to_its_other_session(
+    capulet, juliet, romeo, kept, type_
+):
+    chamber = capulet.connect("juliet@capulet.example/chamber")
+    chamber.available(-1)
+    juliet.stream.connection.stop_reading()
+    say(romeo, juliet.jid, range(65), type_)
+    assert kept == ["64"]
+    chamber.available(1)
+    say(romeo, juliet.jid, range(65, 70), type_)
+    assert kept == ["64"]
+    assert bodies(item for item in chamber.received() if item.name == "message") == lines(
+        range(65, 70)
+    )
+
+
+def test_a_groupchat_message_past_the_bound_comes_back_and_a_headline_is_dropped(
+    juliet, romeo, kept
+):
+    juliet.stream.connection.stop_reading()
+    say(romeo, juliet.jid, range(64))
+    say(romeo, juliet.jid, ["news"], "headline")
+    assert romeo.received() == []
+    say(romeo, juliet.jid, ["all"], "groupchat")
+    assert error_of(romeo.receive_message()).condition == "service-unavailable"
+    assert kept == []
+    juliet.stream.connection.go_on_reading()
+    assert bodies(juliet.received()) == lines(range(64))
+
+
+def test_without_a_plugin_that_keeps_it_the_sender_gets_the_65th_back(juliet, romeo):
+    juliet.stream.connection.stop_reading()
+    say(romeo, juliet.jid, range(65), "normal")
+    (answer,) = romeo.received()
+    assert error_of(answer).condition == "service-unavailable"
+
+
+def test_presence_and_answers_count_but_are_sent_all_the_same(juliet, romeo, kept):
+    juliet.stream.connection.stop_reading()
+    for number in range(80):
+        romeo.send(f"<presence to='{juliet.jid}' id='{number}'/>")
+    say(romeo, juliet.jid, [80])
+    assert kept == ["80"]
+    juliet.stream.connection.go_on_reading()
+    assert [stanza.id for stanza in juliet.received()] == lines(range(80))
+
+
+def test_who_leaves_64_stanzas_for_half_a_minute_loses_the_session(
+    server, capulet, juliet, romeo, kept
+):
+    juliet.stream.connection.stop_reading()
+    say(romeo, juliet.jid, range(65))
+    server.clock.advance(29)
+    assert not juliet.is_closed
+    server.clock.advance(2)
+    assert juliet.is_closed
+    assert capulet.kernel.sessions("juliet") == ()
+
+
+def test_who_fetches_some_of_64_stanzas_each_half_a_minute_keeps_the_session(
+    server, juliet, romeo, kept
+):
+    connection = juliet.stream.connection
+    connection.stop_reading()
+    say(romeo, juliet.jid, range(65))
+    for _ in range(10):
+        connection.read(1)
+        server.clock.advance(30)
+    assert not juliet.is_closed
+    server.clock.advance(30)
+    assert juliet.is_closed
+
+
+def test_who_has_read_64_stanzas_in_time_has_all_the_time_again(server, juliet, romeo, kept):
+    connection = juliet.stream.connection
+    connection.stop_reading()
+    say(romeo, juliet.jid, range(65))
+    connection.go_on_reading()
+    server.clock.advance(20)
+    connection.stop_reading()
+    say(romeo, juliet.jid, range(65))
+    server.clock.advance(29)
+    assert not juliet.is_closed
+    connection.go_on_reading()
+    server.clock.advance(3600)
+    assert not juliet.is_closed
+
+
+def test_who_has_read_64_stanzas_and_gets_nothing_more_keeps_the_session(
+    server, juliet, romeo, kept
+):
+    connection = juliet.stream.connection
+    connection.stop_reading()
+    say(romeo, juliet.jid, range(65))
+    connection.read(64)
+    server.clock.advance(3600)
+    assert not juliet.is_closed
 
 
 # The end

@@ -177,6 +177,26 @@ BAD = {
         ),
         "get urn:example:query before authentication is handled by the plugin good already",
     ),
+    "by an element of a stream without a session that is taken": (
+        lambda said: make(
+            said,
+            "bad",
+            hooks={"stonechat_unbound_stream_elements": lambda self: {(QUERY, "ask"): print}},
+        ),
+        "<ask xmlns='urn:example:query'/> is handled by the plugin good already",
+    ),
+    "by an element of a session's stream that is taken": (
+        lambda said: make(
+            said, "bad", hooks={"stonechat_stream_elements": lambda self: {(QUERY, "ask"): print}}
+        ),
+        "<ask xmlns='urn:example:query'/> is handled by the plugin good already",
+    ),
+    "by a mechanism that is taken": (
+        lambda said: make(
+            said, "bad", hooks={"stonechat_sasl_mechanisms": lambda self: {"TOKEN": print}}
+        ),
+        "the mechanism TOKEN is the plugin good's already",
+    ),
     "by a command that is taken": (TakesCommand, "the command status is offered by the kernel"),
 }
 
@@ -188,6 +208,9 @@ def good(said):
         hooks={
             "stonechat_account_iq_handlers": lambda self: {("get", QUERY): print},
             "stonechat_unauthenticated_iq_handlers": lambda self: {("get", QUERY): print},
+            "stonechat_unbound_stream_elements": lambda self: {(QUERY, "ask"): print},
+            "stonechat_stream_elements": lambda self: {(QUERY, "ask"): print},
+            "stonechat_sasl_mechanisms": lambda self: {"TOKEN": print},
         },
     )
 
@@ -358,6 +381,9 @@ def test_a_plugin_that_stops_leaves_nothing(server, said):
             "stonechat_iq_handlers": lambda self: {("get", QUERY): print},
             "stonechat_account_iq_handlers": lambda self: {("set", QUERY): print},
             "stonechat_unauthenticated_iq_handlers": lambda self: {("get", QUERY): print},
+            "stonechat_unbound_stream_elements": lambda self: {(QUERY, "ask"): print},
+            "stonechat_stream_elements": lambda self: {(QUERY, "ask"): print},
+            "stonechat_sasl_mechanisms": lambda self: {"TOKEN": print},
             "stonechat_stream_features": lambda self: [lambda stream: None],
             "stonechat_message_to_user": lambda self, message: None,
         },
@@ -369,10 +395,16 @@ def test_a_plugin_that_stops_leaves_nothing(server, said):
     cls.shout = shout
     capulet = server.host(HOST, plugin_classes={"plugin": cls})
     kernel = capulet.kernel
-    assert kernel.unauthenticated_iq
+    tables = (
+        kernel.unauthenticated_iq,
+        kernel.unbound_elements,
+        kernel.session_elements,
+        kernel.sasl_mechanisms,
+    )
+    assert all(tables)
     assert kernel.feature_makers
     capulet.disable("plugin")
-    assert kernel.unauthenticated_iq == {}
+    assert not any(tables)
     assert kernel.feature_makers == ()
     assert kernel.local_iq.namespaces() == kernel.account_iq.namespaces() == set()
     assert not kernel.hooks.message_to_user

@@ -1,6 +1,7 @@
 """Connections over real sockets: octets both ways, back-pressure, and pauses of the shaper."""
 
 import os
+import socket
 from contextlib import suppress
 
 import gevent
@@ -120,6 +121,110 @@ def test_an_abort_in_output_flowing_is_an_end_like_any_other(net, connect):
     assert handler.until_lost() == "enough"
 
 
+# Writes that wait
+
+
+def fill(connection):
+    """Write until the socket takes no more."""
+    while not connection.waiting:
+        connection.write(b"x" * 50_000)
+        connection.flush()
+
+
+def test_writes_are_counted_while_the_socket_takes_none(net, connect):
+    handler, juliet = connect(buffers=SMALL_BUFFERS)
+    connection = handler.connection
+    for _ in range(100):
+        connection.write(b"O")
+    assert connection.waiting == 0
+    assert net.receive(juliet, 100) == b"O" * 100
+    fill(connection)
+    for number in range(1, 101):
+        connection.write(b"O")
+        assert connection.waiting == 1 + number
+    while connection.unsent:
+        juliet.recv(50_000)
+        net.settle()
+    assert connection.waiting == 0
+
+
+def test_writes_that_are_half_sent_together_are_counted_one_by_one(net, connect):
+    handler, juliet = connect(unsent_limit=20 << 20, buffers=SMALL_BUFFERS)
+    connection = handler.connection
+    pieces = [b"%08d" % number * 100 for number in range(5000)]
+    sent = b"".join(pieces)
+    for piece in pieces:
+        connection.write(piece)
+    counts = []
+    received = b""
+    while len(received) < len(sent):
+        received += juliet.recv(20_000)
+        net.settle()
+        # All of them but those that have left whole.
+        assert connection.waiting == -(-connection.unsent // 800)
+        counts.append(connection.waiting)
+    assert received == sent
+    assert 0 < counts[0] < 5000
+    assert len(set(counts)) > 5
+    assert counts[-1] == 0
+
+
+def test_writes_behind_those_that_are_half_sent_are_counted_too(net, connect):
+    handler, juliet = connect(buffers=SMALL_BUFFERS)
+    connection = handler.connection
+    for least in (50, 50, 0, 50, 0):
+        while connection.waiting < 100:
+            connection.write(b"x" * 800)
+            net.settle()
+        while connection.waiting > least:
+            juliet.recv(10_000)
+            net.settle()
+            assert connection.waiting == -(-connection.unsent // 800)
+
+
+def test_there_is_room_until_so_many_writes_wait(net, connect):
+    handler, juliet = connect(buffers=SMALL_BUFFERS)
+    connection = handler.connection
+    fill(connection)
+    most = connection.waiting + 10
+    for _ in range(10):
+        assert connection.has_room(most)
+        connection.write(b"O")
+    assert not connection.has_room(most)
+    size = connection.unsent
+    while connection.waiting:
+        size -= len(juliet.recv(20_000))
+        net.settle()
+    assert connection.has_room(most)
+
+
+def test_many_writes_in_one_turn_find_room_if_the_socket_takes_them(net, connect):
+    handler, juliet = connect()
+    connection = handler.connection
+    for _ in range(500):
+        assert connection.has_room(64)
+        connection.write(b"O")
+    assert net.receive(juliet, 500) == b"O" * 500
+
+
+def test_many_writes_in_one_turn_find_no_more_room_than_there_is(net, connect):
+    handler, _ = connect(buffers=SMALL_BUFFERS)
+    connection = handler.connection
+    while connection.has_room(64):
+        connection.write(b"x" * 800)
+    assert connection.waiting == 64
+    assert handler.calls == []
+
+
+def test_who_is_found_gone_while_asked_for_room_has_none(net):
+    handler, _ = net.connect()
+    connection = handler.connection
+    connection.write(b"O")
+    connection._socket.shutdown(socket.SHUT_WR)
+    assert not connection.has_room(1)
+    assert handler.until_lost()
+
+
 # The shaper
 
 
@@ -165,3 +270,63 @@ def test_a_pause_does_not_outlive_its_connection(net):
     handler.connection.abort("banished")
     assert len(net.timers) == 0
     handler.until_lost()
+
+
+# What is kept back
+
+
+def test_what_is_kept_back_leaves_behind_what_is_put_before_it(net, connect):
+    handler, juliet = connect()
+    connection = handler.connection
+    connection.write(b"before ")
+    connection.hold()
+    connection.write(b"later ")
+    assert net.receive(juliet, 7) == b"before "
+    net.settle()
+    connection.write(b"last")
+    assert connection.unsent == 10
+    connection.release(b"first ")
+    assert net.receive(juliet, 16) == b"first later last"
+
+
+def test_what_is_half_sent_comes_before_what_is_put_in(net, connect):
+    handler, juliet = connect(buffers=SMALL_BUFFERS)
+    connection = handler.connection
+    fill(connection)
+    size = connection.unsent
+    connection.hold()
+    connection.write(b"later")
+    connection.release(b"first ")
+    assert connection.unsent == size + 11
+    connection.close()
+    data = net.receive(juliet)
+    assert len(data) >= size
+    assert data.strip(b"x") == b"first later"
+
+
+def test_an_end_waits_for_what_is_kept_back(net, connect):
+    handler, juliet = connect()
+    connection = handler.connection
+    connection.hold()
+    connection.close()
+    net.settle()
+    assert not connection.is_closed
+    connection.release(b"farewell")
+    assert net.receive(juliet) == b"farewell"
+
+
+def test_with_nothing_to_send_the_end_comes_as_soon_as_it_may(net, connect):
+    handler, juliet = connect()
+    handler.connection.hold()
+    handler.connection.close()
+    handler.connection.release(b"")
+    assert net.receive(juliet) == b""
+
+
+def test_what_is_released_after_the_connection_is_lost_goes_nowhere(net, connect):
+    handler, _ = connect()
+    connection = handler.connection
+    connection.hold()
+    connection.abort("enough")
+    connection.release(b"first")
+    assert connection.unsent == 0

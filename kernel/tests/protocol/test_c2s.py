@@ -7,6 +7,7 @@ from stonechat.protocol.c2s import (
     ELEMENTS_BEFORE_AUTH,
     BindRequest,
     C2SStream,
+    OtherElement,
     SaslInput,
     StartTls,
     State,
@@ -153,6 +154,47 @@ def test_authentication_is_followed_by_a_header_and_that_by_the_binding():
     assert negotiation.state is State.BINDING
 
 
+def test_a_stream_may_go_on_as_it_is_after_authentication():
+    negotiation = at(State.NEGOTIATING)
+    negotiation.then[OtherElement] = negotiation.stream.admitted
+    # With more behind it than a stranger may send, in the same octets and after them.
+    negotiation.receive(b"<authenticate xmlns='urn:xmpp:sasl:2'/>" + BIND)
+    assert [type(event) for event in negotiation.events] == [OtherElement, BindRequest]
+    assert negotiation.stream.is_authenticated
+    assert negotiation.state is State.BINDING
+    big = b"<iq type='set' id='3'><a>" + b"<b/>" * ELEMENTS_BEFORE_AUTH + b"a" * 10_000
+    assert negotiation.fails(big + b"</a></iq>") == "not-authorized"
+
+
+UNKNOWN = b"<r xmlns='urn:xmpp:sm:3'/>"
+UNKNOWN_TO_STRANGERS = [
+    UNKNOWN,
+    b"<auth xmlns='urn:x'/>",
+    b"<starttls xmlns='urn:x'/>",
+    b"<success %b/>" % SASL,
+    b"<proceed xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>",
+    b"<message xmlns='jabber:server'/>",
+    b"<body>Hail</body>",
+    b"<stream:features/>",
+    HEADER.partition(b"?>")[2] + b"<a/>" + END,
+]
+
+
+@pytest.mark.parametrize(
+    ("state", "octets"),
+    [
+        *((State.NEGOTIATING, octets) for octets in UNKNOWN_TO_STRANGERS),
+        *((State.BINDING, octets) for octets in (UNKNOWN, AUTH, STARTTLS)),
+    ],
+)
+def test_any_other_element_is_handed_on_for_whoever_may_want_it(state, octets):
+    negotiation = at(state)
+    event = negotiation.receive(*(octets[i : i + 1] for i in range(len(octets))))
+    assert type(event) is OtherElement
+    assert octets.startswith((f"<{event.element.name}".encode(), b"<stream:"))
+    assert negotiation.state is state
+
+
 @pytest.mark.parametrize(
     ("payload", "resource"),
     [
@@ -213,7 +255,6 @@ def test_white_space_between_elements_is_nothing():
 
 # What is not in the table
 
-UNKNOWN = b"<r xmlns='urn:xmpp:sm:3'/>"
 BAD_CONDITIONS = {
     State.NEGOTIATING: [
         (PRESENCE, "not-authorized"),
@@ -221,15 +262,6 @@ BAD_CONDITIONS = {
         (b"<iq type='result' id='1'/>", "not-authorized"),
         (b"<iq type='error' id='1'/>", "not-authorized"),
         (b"<iq/>", "not-authorized"),
-        (UNKNOWN, "unsupported-stanza-type"),
-        (b"<auth xmlns='urn:x'/>", "unsupported-stanza-type"),
-        (b"<starttls xmlns='urn:x'/>", "unsupported-stanza-type"),
-        (b"<success %b/>" % SASL, "unsupported-stanza-type"),
-        (b"<proceed xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>", "unsupported-stanza-type"),
-        (b"<message xmlns='jabber:server'/>", "unsupported-stanza-type"),
-        (b"<body>Hail</body>", "unsupported-stanza-type"),
-        (b"<stream:features/>", "unsupported-stanza-type"),
-        (HEADER.partition(b"?>")[2] + b"<a/>" + END, "unsupported-stanza-type"),
         (b"Hail<presence/>", "bad-format"),
         (b"<a></b>", "not-well-formed"),
         (b"<!-- hello -->", "restricted-xml"),
@@ -243,9 +275,6 @@ BAD_CONDITIONS = {
         (BIND.replace(b"'set'", b"'get'"), "not-authorized"),
         (BIND.replace(b"</bind>", b"</bind><a/>"), "not-authorized"),
         (b"<iq type='result' id='1'/>", "not-authorized"),
-        (AUTH, "unsupported-stanza-type"),
-        (STARTTLS, "unsupported-stanza-type"),
-        (UNKNOWN, "unsupported-stanza-type"),
         (b"<a></b>", "not-well-formed"),
         (b"<iq>" + b"a" * 100_000 + b"</iq>", "policy-violation"),
     ],

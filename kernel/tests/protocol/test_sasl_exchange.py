@@ -10,18 +10,10 @@ from hypothesis import strategies as st
 from stonechat.auth import AuthUnavailable, decoy_scram, derive_scram
 from stonechat.errors import SaslFailure, StorageError
 from stonechat.jid import JID
-from stonechat.protocol.sasl import (
-    Challenge,
-    Mechanism,
-    SaslChallenge,
-    SaslExchange,
-    SaslFailed,
-    SaslSuccess,
-    Success,
-    mechanism_maker,
-)
+from stonechat.protocol.sasl import SaslExchange, mechanism_maker
 from stonechat.protocol.sasl.encoding import decode_base64
 from stonechat.protocol.sasl.exchange import MAX_TEXT
+from stonechat.sasl import Challenge, Mechanism, SaslChallenge, SaslFailed, SaslSuccess, Success
 
 JULIET = JID.parse("juliet@capulet.example")
 
@@ -321,3 +313,23 @@ def test_any_sequence_of_any_input_gets_challenges_and_counted_failures(inputs):
         else:
             assert isinstance(event, SaslChallenge)
         assert sasl.failures == failures
+
+
+# Mechanisms of plugins
+
+
+def test_a_mechanism_that_is_not_offered_to_all_is_made_by_its_own_maker():
+    sasl, made = exchange(Success(JULIET))
+    event = sasl.begin("TOKEN", b64(b"x"), lambda name: Script(name, Success(JULIET)))
+    assert event == SaslSuccess(JULIET, "", "TOKEN")
+    assert made == []
+
+
+def test_a_maker_may_refuse():
+    def refuse(name):
+        raise SaslFailure("invalid-mechanism")
+
+    sasl, _ = exchange(Success(JULIET))
+    assert condition(sasl.begin("TOKEN", b64(b"x"), refuse)) == "invalid-mechanism"
+    assert sasl.failures == 1
+    assert isinstance(sasl.begin("TOY", b64(b"x")), SaslSuccess)

@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 
 from stonechat.errors import SaslFailure
 from stonechat.jid import JID
-from stonechat.protocol.sasl import Success
 from stonechat.protocol.sasl.external import ExternalMechanism
+from stonechat.sasl import Success
 
 JULIET = "juliet@capulet.example"
 NURSE = "nurse@capulet.example"

@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 
 from stonechat.errors import SaslFailure
 from stonechat.jid import JID
-from stonechat.protocol.sasl import Success
 from stonechat.protocol.sasl.plain import PlainMechanism
+from stonechat.sasl import Success
 
 JULIET = JID.parse("juliet@capulet.example")
 

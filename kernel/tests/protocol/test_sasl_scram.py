@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from stonechat.auth import decoy_scram, derive_scram
 from stonechat.errors import SaslFailure
 from stonechat.jid import JID
-from stonechat.protocol.sasl import Challenge, Success, scram
+from stonechat.protocol.sasl import scram
 from stonechat.protocol.sasl.scram import ScramMechanism
+from stonechat.sasl import Challenge, Success
 
 DOMAIN = "capulet.example"
 HASHES = ("SHA-1", "SHA-256", "SHA-512")
@@ -56,7 +57,8 @@ def mechanism(name="SCRAM-SHA-256", *, accounts=ACCOUNTS, bindings=None, plus_of
         bindings = END_POINT if name.endswith("-PLUS") else {}
     if plus_offered is None:
         plus_offered = bool(bindings)
-    return ScramMechanism(name, DOMAIN, accounts, bindings=bindings, plus_offered=plus_offered)
+    advertised = ("SCRAM-SHA-256-PLUS", "SCRAM-SHA-256") if plus_offered else ()
+    return ScramMechanism(name, DOMAIN, accounts, bindings=bindings, advertised=advertised)
 
 
 def fails(server, message):
@@ -67,7 +69,7 @@ def fails(server, message):
 
 def final_message(challenge, *, without_proof=None, bare="n=juliet,r=abc"):
     """What Juliet's client with SCRAM-SHA-256 answers, but for what a test changes."""
-    nonce, salt, iterations = re.fullmatch(r"r=(.+),s=(.+),i=(.+)", challenge).groups()
+    nonce, salt, iterations = re.match(r"r=(.+),s=([^,]+),i=([0-9]+)", challenge).groups()
     if without_proof is None:
         without_proof = f"c=biws,r={nonce}"
     salted = hashlib.pbkdf2_hmac("sha256", b"wherefore", base64.b64decode(salt), int(iterations))
@@ -103,6 +105,70 @@ def test_the_exchange_of_rfc_7677_section_3(monkeypatch):
     ) == Success(
         JID.parse("user@capulet.example"), b"v=6rriTRBi23WpRR/wtup+mMhUZUn/dB5nLTJRsjl95G4="
     )
+
+
+def test_the_exchange_of_xep_0474_section_5_3(monkeypatch):
+    monkeypatch.setattr(scram, "new_nonce", lambda: "a09117a6-ac50-4f2f-93f1-93799c2bddf6")
+    accounts = Accounts({"user": "pencil"}, base64.b64decode("QSXCR+Q6sek8bf92"), 4096)
+    server = ScramMechanism(
+        "SCRAM-SHA-1-PLUS",
+        DOMAIN,
+        accounts,
+        bindings={
+            "tls-server-end-point": b"another",
+            "tls-exporter": b"THIS IS FAKE CB DATA",
+        },
+        advertised=("SCRAM-SHA-1-PLUS", "SCRAM-SHA-1"),
+    )
+    nonce = "12C4CD5C-E38E-4A98-8F6D-15C38F51CCC6"
+    assert server.step(f"p=tls-exporter,,n=user,r={nonce}".encode()) == Challenge(
+        b"r=12C4CD5C-E38E-4A98-8F6D-15C38F51CCC6a09117a6-ac50-4f2f-93f1-93799c2bddf6,"
+        b"s=QSXCR+Q6sek8bf92,i=4096,h=G6k/rBLDqgOhRRaCuuatSDFkJ08="
+    )
+    assert server.step(
+        b"c=cD10bHMtZXhwb3J0ZXIsLFRISVMgSVMgRkFLRSBDQiBEQVRB,"
+        b"r=12C4CD5C-E38E-4A98-8F6D-15C38F51CCC6a09117a6-ac50-4f2f-93f1-93799c2bddf6,"
+        b"x=19C6532F-1CF4-4A27-A18D-DC9CEA41BBB3,p=M/SIDjT+dfcxUh89jZEypRvFxB4="
+    ) == Success(JID.parse("user@capulet.example"), b"v=MQrMPvv7yv4x4Cq4W4Ih25EqS2c=")
+
+
+@pytest.mark.parametrize(
+    ("mechanisms", "types", "advertised"),
+    [
+        (("SCRAM-SHA-1", "PLAIN"), (), b"PLAIN\x1eSCRAM-SHA-1"),
+        (
+            ("SCRAM-SHA-256", "SCRAM-SHA-256-PLUS", "SCRAM-SHA-1"),
+            ("tls-unique", "tls-server-end-point"),
+            (
+                b"SCRAM-SHA-1\x1eSCRAM-SHA-256\x1eSCRAM-SHA-256-PLUS"
+                b"\x1ftls-server-end-point\x1etls-unique"
+            ),
+        ),
+    ],
+)
+@pytest.mark.parametrize("digest", ["sha1", "sha256", "sha512"])
+def test_the_hash_is_of_what_was_advertised_in_order(mechanisms, types, advertised, digest):
+    expected = base64.b64encode(hashlib.new(digest, advertised).digest()).decode()
+    assert scram.downgrade_hash(mechanisms, types, digest) == expected
+
+
+def test_types_of_binding_count_only_where_they_were_advertised():
+    # Without a mechanism that binds none are (XEP-0440).
+    server = ScramMechanism(
+        "SCRAM-SHA-1", DOMAIN, ACCOUNTS, bindings=END_POINT, advertised=("SCRAM-SHA-1",)
+    )
+    challenge = server.step(b"n,,n=juliet,r=abc").data.decode()
+    assert challenge.endswith(",h=" + scram.downgrade_hash(("SCRAM-SHA-1",), (), "sha1"))
+
+
+def test_who_shows_the_client_less_cannot_forge_the_hash():
+    advertised = ("SCRAM-SHA-512", "SCRAM-SHA-256")
+    server = ScramMechanism("SCRAM-SHA-256", DOMAIN, ACCOUNTS, bindings={}, advertised=advertised)
+    challenge = server.step(b"n,,n=juliet,r=abc").data.decode()
+    honest = scram.downgrade_hash(advertised, (), "sha256")
+    forged = challenge.replace(honest, scram.downgrade_hash(("SCRAM-SHA-256",), (), "sha256"))
+    assert forged != challenge
+    assert fails(server, final_message(forged)) == "not-authorized"
 
 
 @pytest.mark.parametrize("plus", ["", "-PLUS"])

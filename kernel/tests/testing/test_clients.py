@@ -270,6 +270,7 @@ def test_a_client_that_does_not_read_fills_the_servers_queue(server, host, julie
     (session,) = host.kernel.sessions("romeo")
     juliet.message(romeo.jid, "Hi")
     assert session.unsent > 0
+    assert romeo.stream.connection.waiting == 1
     assert romeo.received() == []
     romeo.stream.connection.go_on_reading()
     assert session.unsent == 0

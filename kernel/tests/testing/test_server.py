@@ -257,7 +257,7 @@ def test_a_timer_of_the_kernel_that_blocks_the_hub_fails_the_test(inner):
 def test_a_handler_of_the_kernel_that_fails_costs_its_connection_and_the_test(inner):
     host = inner.host("capulet.example")
     juliet = host.connect("juliet@capulet.example/balcony")
-    host.kernel.session(juliet.jid)._splitter = None
+    host.kernel.session(juliet.jid)._wire._splitter = None
     juliet.send("<presence/>")
     assert juliet.is_closed
     with pytest.raises(AssertionError, match="connection failed"):

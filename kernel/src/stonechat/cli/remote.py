@@ -123,7 +123,7 @@ def _run(command: Command, given: dict[str, Any]) -> None:
         # Asked for only now: nobody types a password twice to hear that no server is there.
         arguments |= _secrets(command, given)
         result = client.run(command.name, arguments)
-        if command.name == "stop":
+        if command.name == "stop" and not arguments.get("delay"):
             client.wait_for_end()
             result = "the server has stopped"
     show(result, as_json=as_json)

@@ -3,6 +3,8 @@
     SIGTERM, SIGINT   stop in order; a second one gives sessions two seconds at most
     SIGHUP            reload the configuration, and open the log file anew
 
+`stonechat restart` stops it in order, too, and has it begin again.
+
 One line, `ready`, goes to standard output when every listener accepts; the log goes to
 standard error or to the file that the configuration names.
 """
@@ -97,7 +99,20 @@ def _run(configuration: Configuration) -> int:
         server.log.warning("nobody reads standard output")
     signals.started()
     server.stopped.wait()
+    if server.is_restarting:
+        _start_anew()
     return OK
+
+
+def _start_anew() -> None:
+    """Begin this process again, with the same command line.
+
+    It stays the same one for whoever started it. What is open is closed by that, but for
+    its standard streams.
+    """
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os.execv(sys.executable, sys.orig_argv)  # noqa: S606
 
 
 def _exception_logger(server: Server) -> Callable[..., None]:
@@ -134,6 +149,7 @@ class _Signals:
     def _stop(self) -> None:
         import gevent
 
+        self._server.is_restarting = False
         if not self._is_started:
             self._is_stop_wanted = True
         elif not self._server.is_stopping:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import gevent
@@ -22,7 +22,8 @@ from stonechat.core.auth_chain import BackendChain, WrongPassword
 from stonechat.core.throttle import LoginThrottle
 from stonechat.errors import SaslFailure, StorageError
 from stonechat.jid import JID
-from stonechat.protocol.sasl import CredentialLookup, mechanisms_offered
+from stonechat.protocol.sasl import mechanisms_offered
+from stonechat.sasl import CredentialLookup
 
 # `exists` is asked for every message to an account that has no session. Other nodes and
 # a directory's administrators remove accounts too, so what was true is not true for long.
@@ -43,7 +44,8 @@ class HostAccounts:
     """The `stonechat.host.Accounts` of a virtual host, and the way in for its clients.
 
     `on_removed` closes an account's sessions and tells the plugins to forget its data;
-    it is called before a creation too. `secret` is what decoys come from: it stays the
+    it is called before a creation too. `on_password_changed` tells them to forget what
+    spared its user the old password. `secret` is what decoys come from: it stays the
     same over restarts, and on all nodes. `sleep` makes a login wait.
     """
 
@@ -56,6 +58,7 @@ class HostAccounts:
         run_blocking: Callable[..., Any],
         on_created: Callable[[JID], None],
         on_removed: Callable[[JID], None],
+        on_password_changed: Callable[[JID], None],
         throttle: LoginThrottle,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], object] = gevent.sleep,
@@ -64,6 +67,7 @@ class HostAccounts:
         self._chain = BackendChain(domain, backends, secret, run_blocking)
         self._on_created = on_created
         self._on_removed = on_removed
+        self._on_password_changed = on_password_changed
         self._throttle = throttle
         self._clock = clock
         self._sleep = sleep
@@ -124,7 +128,24 @@ class HostAccounts:
 
     def set_password(self, localpart: str, password: str) -> None:
         _check_settable(password)
-        self._chain.holder_that_can("set_password", localpart).set_password(localpart, password)
+        account = JID.make(localpart, self._domain)
+        holder = self._chain.holder_that_can("set_password", localpart)
+        try:
+            holder.set_password(localpart, password)
+        except StorageError:
+            # It may have been written all the same.
+            self._on_password_changed(account)
+            raise
+        self._on_password_changed(account)
+
+    def upgradable_hashes(self) -> tuple[str, ...]:
+        return self._chain.upgradable_hashes()
+
+    def missing_hashes(self, localpart: str) -> Mapping[str, int]:
+        return self._chain.missing_hashes(localpart)
+
+    def add_scram(self, localpart: str, credentials: ScramCredentials) -> None:
+        self._chain.holder_that_can("add_scram", localpart).add_scram(localpart, credentials)
 
     def __iter__(self) -> Iterator[str]:
         return self._chain.names()
@@ -239,6 +260,9 @@ class _StreamLookup:
 
     def decoy_credentials(self, localpart: str, hash_name: str) -> ScramCredentials:
         return self._accounts._chain.decoy(localpart, hash_name)
+
+    def attempt(self, localpart: str) -> AbstractContextManager[None]:
+        return self._accounts._attempt(localpart, self._address)
 
     def certificate_accounts(self) -> tuple[JID, ...]:
         # A certificate outlives the account that it was made for.

@@ -14,17 +14,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stonechat import __version__
+from stonechat.auth import AccountExists, AccountNotFound, BadPassword, Unsupported
 from stonechat.commands import CommandError, command
-from stonechat.errors import ConfigError, StonechatError, StreamError
+from stonechat.errors import ConfigError, StonechatError, StorageError, StreamError
 from stonechat.jid import JID
 
 if TYPE_CHECKING:
     from stonechat.core.client_session import ClientSession
     from stonechat.core.server import Server
     from stonechat.core.virtual_host import VirtualHost
+    from stonechat.host import Timer
 
 # What one answer holds unless more is asked for.
 LIST_LIMIT = 10_000
+
+# Of a stop or a restart: so long an administrator may be held to what they said.
+LONGEST_DELAY = 3600
 
 # Others have their turn after so many.
 _IN_A_ROW = 500
@@ -40,7 +45,18 @@ def refusals() -> Iterator[None]:
     except ConfigError as error:
         raise CommandError("\n".join(map(str, error.problems))) from error
     except StonechatError as error:
-        raise CommandError(str(error)) from error
+        condition = next((c for kind, c in _CONDITIONS if isinstance(error, kind)), "")
+        raise CommandError(str(error), condition) from error
+
+
+# What a stanza error would say (RFC 6120, 8.3.3).
+_CONDITIONS: tuple[tuple[type[StonechatError], str], ...] = (
+    (AccountExists, "conflict"),
+    (AccountNotFound, "item-not-found"),
+    (BadPassword, "not-acceptable"),
+    (Unsupported, "not-allowed"),
+    (StorageError, "internal-server-error"),
+)
 
 
 def find_host(server: Server, name: str) -> VirtualHost:
@@ -55,7 +71,9 @@ def find_host(server: Server, name: str) -> VirtualHost:
         raise CommandError(f"host: {error}") from None
     host = server.hosts.get(domain)
     if host is None:
-        raise CommandError(f"{domain} is not served here; these are: {', '.join(server.hosts)}")
+        raise CommandError(
+            f"{domain} is not served here; these are: {', '.join(server.hosts)}", "item-not-found"
+        )
     return host
 
 
@@ -64,11 +82,16 @@ def chosen_hosts(server: Server, name: str) -> list[VirtualHost]:
     return [find_host(server, name)] if name else list(server.hosts.values())
 
 
+def _in(delay: int) -> str:
+    return f" in {delay} seconds" if delay else ""
+
+
 class NodeCommands:
     """Commands about the node as a whole."""
 
     def __init__(self, server: Server) -> None:
         self._server = server
+        self._waiting: Timer | None = None
 
     @command("status", "Show how the server is: hosts, plugins, listeners, memory, store.")
     def status(self) -> dict[str, Any]:
@@ -137,13 +160,38 @@ class NodeCommands:
         return render(self._server)
 
     @command("stop", "Stop the server; sessions are told, and everything is written.")
-    def stop(self) -> str:
+    def stop(self, delay: int = 0) -> str:
+        """After `delay` seconds, an hour at most; the last word about it holds."""
+        self._end(delay, restart=False)
+        return "the server stops" + _in(delay)
+
+    @command("restart", "Stop the server, and start it again in the same process.")
+    def restart(self, delay: int = 0) -> str:
+        """It reads its configuration anew, and whatever code is installed by then.
+
+        Refused where the configuration would not let it start. The delay is as of `stop`.
+        """
+        from stonechat.core.reload import preview
+
+        with refusals():
+            preview(self._server)
+        self._end(delay, restart=True)
+        return "the server restarts" + _in(delay)
+
+    def _end(self, delay: int, *, restart: bool) -> None:
+        if not 0 <= delay <= LONGEST_DELAY:
+            raise CommandError(f"delay: 0 to {LONGEST_DELAY} seconds", "not-acceptable")
+        if self._waiting is not None:
+            self._waiting.cancel()
+        self._server.log.info("the end was asked for", restart=restart, delay=delay)
+        self._server.is_restarting = restart
+        # Never here: the answer has to be out before.
+        self._waiting = self._server.timers.add(delay, self._stop)
+
+    def _stop(self) -> None:
         import gevent
 
-        self._server.log.info("stop was asked for")
-        # Not here: the answer has to be out before.
         gevent.spawn(self._server.stop)
-        return "the server stops"
 
     @command(
         "reload",
@@ -196,7 +244,7 @@ class SessionCommands:
         if jid.resource:
             sessions = tuple(session for session in sessions if session.jid == jid)
         if not sessions:
-            raise CommandError(f"{jid} is not connected")
+            raise CommandError(f"{jid} is not connected", "item-not-found")
         # RFC 6120, 4.9.3.14: "the entity has violated some local service policy".
         error = StreamError("policy-violation", reason or "An administrator closed the session.")
         for session in sessions:

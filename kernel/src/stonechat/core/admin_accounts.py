@@ -70,5 +70,7 @@ class AccountCommands:
 
     def _host_of(self, jid: JID) -> VirtualHost:
         if not jid.localpart or jid.resource:
-            raise CommandError(f"{jid} is no account: an account is written name@domain")
+            raise CommandError(
+                f"{jid} is no account: an account is written name@domain", "not-acceptable"
+            )
         return find_host(self._server, jid.domain)

@@ -1,7 +1,8 @@
 """The kernel's commands about plugins, at run time.
 
-Nothing here is written to the configuration file: what is changed holds until the
-next start, or until a reload that changes the same plugin.
+What a plugin can do is not bound to its host, nor what its options name: to change
+plugins takes the rights of the node. Nothing is written to the configuration file: a
+change holds until the next start, or until a reload that changes the same plugin.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stonechat.commands import CommandError, command
+from stonechat.commands import CommandError, Text, command
 from stonechat.core.admin import chosen_hosts, refusals
 from stonechat.core.chains import calls_made, seconds_spent
 
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     from stonechat.core.server import Server
     from stonechat.core.virtual_host import VirtualHost
     from stonechat.options import PluginOptions
+
+# A text, for it is not logged: there may be a password among them.
+NO_OPTIONS = Text()
 
 NOTE = "until the next start: the configuration file is not changed"
 
@@ -60,9 +64,10 @@ class PluginCommands:
     @command(
         "plugin-enable",
         "Start a plugin on a host, or on all.",
+        whole_node=True,
         example="""stonechat plugin enable ping capulet.example '{"interval": "5 min"}'""",
     )
-    def enable(self, plugin: str, host: str = "", options: str = "") -> dict[str, Any]:
+    def enable(self, plugin: str, host: str = "", options: Text = NO_OPTIONS) -> dict[str, Any]:
         """Options are a JSON object; without them it has those of the configuration, if any.
 
         The configuration file is not changed.
@@ -82,6 +87,7 @@ class PluginCommands:
     @command(
         "plugin-disable",
         "Stop a plugin on a host, or on all.",
+        whole_node=True,
         example="stonechat plugin disable register",
     )
     def disable(self, plugin: str, host: str = "") -> dict[str, Any]:
@@ -91,6 +97,7 @@ class PluginCommands:
     @command(
         "plugin-reload",
         "Start a plugin anew from the code that is installed now, on a host or on all.",
+        whole_node=True,
         example="stonechat plugin reload ping",
     )
     def reload(self, plugin: str, host: str = "") -> dict[str, Any]:

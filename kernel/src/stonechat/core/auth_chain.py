@@ -176,6 +176,31 @@ class BackendChain:
             self._secret, localpart, hash_name, next(iterations, DEFAULT_ITERATIONS)
         )
 
+    def upgradable_hashes(self) -> tuple[str, ...]:
+        """The hashes that accounts of some backend lack and can be given."""
+        found = {name for backend in self._backends for name in self._missing(backend)}
+        return tuple(name for name in SCRAM_HASHES if name in found)
+
+    def missing_hashes(self, localpart: str) -> dict[str, int]:
+        """Those that one account lacks, and the iterations for them."""
+        holder = self.holder(localpart)
+        if holder is None:
+            return {}
+        return {
+            name: holder.iterations
+            for name in self._missing(holder)
+            if self._call(holder, holder.credentials, localpart, name) is None
+        }
+
+    def _missing(self, backend: Backend) -> tuple[str, ...]:
+        if not (backend.can("missing_hashes") and backend.can("add_scram")):
+            return ()
+        try:
+            return self._call(backend, backend.instance.missing_hashes)
+        except AuthUnavailable:
+            # Nothing depends on it; a login will say what is wrong.
+            return ()
+
     def common_means(self) -> tuple[frozenset[str], tuple[str, ...]]:
         """The capabilities and hashes that all share who can authenticate at all.
 

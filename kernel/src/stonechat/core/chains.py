@@ -1,4 +1,4 @@
-"""Hooks at work: pluggy's ordered implementations, compiled to tuples.
+"""Hooks at work: the implementations that pluggy found, in their order, compiled to tuples.
 
 Per stanza no pluggy call and no keyword dictionary is made, and a filter that
 `concerns` itself with other payloads costs nothing. Every implementation runs
@@ -12,12 +12,12 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from gevent import Timeout
-from pluggy import PluginManager, PluginValidationError
+from pluggy import HookImpl, PluginManager, PluginValidationError
 
 from stonechat import hookspecs
 from stonechat.errors import JIDError, StanzaError
 from stonechat.hookspecs import HANDLED
-from stonechat.plugin import concerns_of
+from stonechat.plugin import concerns_of, stage_of
 from stonechat.stanza import Stanza
 
 # One call in this many is timed; the sum is scaled up when it is shown.
@@ -192,15 +192,14 @@ class Hooks:
         self.compile()
 
     def compile(self) -> None:
-        """Make the chains from the order that pluggy gives."""
+        """Make the chains from what is registered."""
         old = {(call.hook, call.plugin): call for calls in self._calls.values() for call in calls}
         self._calls = {}
         self.version += 1
         for hook in hookspecs.KINDS:
             implementations = getattr(self.manager.hook, hook).get_hookimpls()
             calls = []
-            # pluggy keeps the first to be called last.
-            for implementation in reversed(implementations):
+            for implementation in sorted(implementations, key=_place):
                 call = Call(
                     hook,
                     implementation.plugin_name,
@@ -220,9 +219,14 @@ class Hooks:
         self.message_to_user = chain("stonechat_message_to_user")
         self.presence_to_user = chain("stonechat_presence_to_user")
         self.iq_to_user = chain("stonechat_iq_to_user")
+        self.message_delivered = self.has("stonechat_message_delivered")
 
     def _chain(self, hook: str) -> FilterChain:
         return FilterChain((_positional(call) for call in self._calls[hook]), self._on_error)
+
+    def has(self, hook: str) -> bool:
+        """Whether any plugin implements a hook."""
+        return bool(self._calls[hook])
 
     def calls(self) -> list[Call]:
         """Every implementation, for showing what it costs."""
@@ -277,6 +281,12 @@ class Hooks:
         call.errors += 1
         stanza = next((a for a in arguments.values() if isinstance(a, Stanza)), None)
         self._on_error(call, error, stanza)
+
+
+def _place(implementation: HookImpl) -> tuple[int, int, str]:
+    """Where an implementation stands; the order of the configuration plays no part."""
+    leaning = implementation.trylast - implementation.tryfirst
+    return stage_of(implementation.function), leaning, implementation.plugin_name
 
 
 _FILTER_PARAMETERS = {

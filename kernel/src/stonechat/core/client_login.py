@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from stonechat.core.chains import FAULTS
 from stonechat.errors import SaslFailure
 from stonechat.jid import JID
-from stonechat.namespaces import NS_SASL
+from stonechat.namespaces import NS_SASL, NS_SASL_CHANNEL_BINDING
 from stonechat.net.certificates import accounts_in_certificate
 from stonechat.protocol.c2s import SaslInput
-from stonechat.protocol.sasl import (
-    SaslChallenge,
-    SaslEvent,
-    SaslExchange,
-    SaslFailed,
-    mechanism_maker,
-)
+from stonechat.protocol.sasl import SaslExchange, binds, mechanism_maker
+from stonechat.sasl import Mechanism, SaslChallenge, SaslEvent, SaslFailed, SaslSuccess
 from stonechat.xml import XML_LANG, Element, serialize
 
 if TYPE_CHECKING:
     from stonechat.core.virtual_host import VirtualHost
+    from stonechat.host import UnboundStream
     from stonechat.net.connection import Connection
 
 
@@ -47,6 +45,11 @@ class ClientLogin:
         if tls is not None and tls.peer_certificate is not None and not tls.verify_error:
             self._certified = accounts_in_certificate(tls.peer_certificate)
         self._exchange: SaslExchange | None = None
+        self._plugin = ""  # whose mechanism is at work
+        self.removals = 0
+        """Of accounts, until the attempt began: whoever is among later ones is not let in."""
+        self.pending: SaslSuccess | None = None
+        """A success that is not in force yet."""
         self.mechanisms = host.accounts.mechanisms(
             tls=tls is not None,
             allow_plain_without_tls=allow_plain_without_tls,
@@ -55,15 +58,49 @@ class ClientLogin:
         )
         """What is offered, the strongest first."""
 
-    def feature(self) -> Element | None:
-        """`<mechanisms/>`, if there is one to offer."""
-        return _mechanisms_feature(self.mechanisms) if self.mechanisms else None
+    def features(self) -> tuple[Element, ...]:
+        """`<mechanisms/>`, if there is one to offer, and what they bind to (XEP-0440)."""
+        mechanisms = self.mechanisms
+        if not mechanisms:
+            return ()
+        return _features(mechanisms, tuple(self._bindings) if binds(mechanisms) else ())
+
+    # All below may block where a backend does. Failures are logged and counted; a success
+    # is the caller's to put in force.
 
     def answer(self, request: SaslInput) -> SaslEvent:
-        """Take what the client sent; blocks where a backend does.
+        """Take what the client sent by the SASL of RFC 6120."""
+        if request.name == "auth":
+            return self.begin(request.mechanism, request.text)
+        return self.respond(request.text) if request.name == "response" else self.abort()
 
-        Failures are logged and counted; a success is the caller's to put in force.
-        """
+    def begin(self, mechanism: str, text: str, stream: UnboundStream | None = None) -> SaslEvent:
+        """Begin an attempt; with a `stream`, the mechanisms of plugins can be had, too."""
+        self._plugin = ""
+        self.removals = self._host.accounts.removals
+        make: Callable[[str], Mechanism] | None = None
+        if stream is not None and mechanism not in self.mechanisms:
+            make = self._plugin_maker(mechanism, stream)
+        exchange = self._prepared()
+        return self._judge(lambda: exchange.begin(mechanism, text, make))
+
+    def respond(self, text: str) -> SaslEvent:
+        exchange = self._prepared()
+        return self._judge(lambda: exchange.respond(text))
+
+    def abort(self) -> SaslEvent:
+        if self.pending is not None:
+            return self.refuse(SaslFailure("aborted"))
+        return self._judge(self._prepared().abort)
+
+    def refuse(self, failure: SaslFailure) -> SaslEvent:
+        """Take a success back that the client has not heard of."""
+        exchange = self._prepared()
+        return self._judge(lambda: exchange.refuse(failure))
+
+    # Below
+
+    def _prepared(self) -> SaslExchange:
         exchange = self._exchange
         if exchange is None:
             lookup = self._host.accounts.lookup(self._address, self._certified)
@@ -72,17 +109,27 @@ class ClientLogin:
             )
             exchange = SaslExchange(self.mechanisms, make, failure_limit=self._failure_limit)
             self._exchange = exchange
+        return exchange
+
+    def _plugin_maker(self, name: str, stream: UnboundStream) -> Callable[[str], Mechanism] | None:
+        found = self._host.sasl_mechanisms.get(name)
+        if found is None:
+            return None
+        self._plugin, make = found
+        lookup = self._host.accounts.lookup(self._address, self._certified)
+        return lambda _: make(stream, lookup)
+
+    def _judge(self, step: Callable[[], SaslEvent]) -> SaslEvent:
         try:
-            if request.name == "auth":
-                event: SaslEvent = exchange.begin(request.mechanism, request.text)
-            elif request.name == "response":
-                event = exchange.respond(request.text)
+            event = step()
+        except FAULTS as error:
+            if self._plugin:
+                self._host.plugin_failed(self._plugin, "stonechat_sasl_mechanisms", error, None)
             else:
-                event = exchange.abort()
-        except Exception as error:
-            self._host.log.error("login failed inside the server", exc_info=error)
-            event = exchange.refuse(SaslFailure("temporary-auth-failure"))
+                self._host.log.error("login failed inside the server", exc_info=error)
+            event = self._prepared().refuse(SaslFailure("temporary-auth-failure"))
         if isinstance(event, SaslFailed):
+            self.pending = None
             self._count(event)
         return event
 
@@ -119,9 +166,14 @@ def failure(error: SaslFailure) -> bytes:
     return serialize(element)
 
 
-@lru_cache(maxsize=32)
-def _mechanisms_feature(names: tuple[str, ...]) -> Element:
-    feature = Element(NS_SASL, "mechanisms")
-    for name in names:
-        feature.add("mechanism", name)
-    return feature.freeze()
+@lru_cache(maxsize=64)
+def _features(mechanisms: tuple[str, ...], binding_types: tuple[str, ...]) -> tuple[Element, ...]:
+    offer = Element(NS_SASL, "mechanisms")
+    for name in mechanisms:
+        offer.add("mechanism", name)
+    if not binding_types:
+        return (offer.freeze(),)
+    bindings = Element(NS_SASL_CHANNEL_BINDING, "sasl-channel-binding")
+    for type_ in binding_types:
+        bindings.add("channel-binding", type=type_)
+    return offer.freeze(), bindings.freeze()

@@ -8,16 +8,17 @@ from typing import TYPE_CHECKING, Protocol
 from stonechat.core import client_login
 from stonechat.core.chains import FAULTS
 from stonechat.core.client_login import ClientLogin
-from stonechat.core.client_session import ClientSession
+from stonechat.core.client_wire import ClientWire
+from stonechat.core.stream_face import StreamFace
 from stonechat.errors import JIDError, SaslFailure, StanzaError, StreamError, XMLError
-from stonechat.jid import JID, prepare_domain
+from stonechat.jid import prepare_domain
 from stonechat.namespaces import NS_BIND, NS_SESSION, NS_TLS
 from stonechat.net.tls import TlsContexts
 from stonechat.protocol import stream as wire
 from stonechat.protocol.c2s import (
     BindRequest,
     C2SEvent,
-    C2SStream,
+    OtherElement,
     SaslInput,
     StartTls,
     State,
@@ -25,7 +26,7 @@ from stonechat.protocol.c2s import (
     StreamOpened,
     UnauthenticatedIq,
 )
-from stonechat.protocol.sasl import SaslFailed, SaslSuccess
+from stonechat.sasl import SaslFailed, SaslSuccess
 from stonechat.stanza import Iq
 from stonechat.xml import Element, serialize
 
@@ -61,40 +62,18 @@ class Port(Protocol):
     def moved_to(self, domain: str) -> str: ...
 
 
-class ClientStream:
+class ClientStream(StreamFace):
     """Negotiates one stream; an `UnboundStream` for plugins, and its connection's handler."""
 
     def __init__(
         self, port: Port, connection: Connection, admission: Admission[Connection] | None
     ) -> None:
-        self._port = port
-        self._connection = connection
-        self._admission = admission
-        self._host: VirtualHost | None = None
-        self._protocol = C2SStream(port.limits.stanza_bytes_before_auth, port.limits.stanza_bytes)
-        self._login: ClientLogin | None = None
-        self._account: JID | None = None
-        self._removals = 0  # of accounts, until the login
+        super().__init__(port, connection, admission)
         self._header_sent = False
         self._deadline: Timer = port.timers.add(port.options.negotiation_timeout, self._too_late)
         # When the step at hand must be over; 0 while we work at it ourselves.
         self._step_due = port.timers.now + port.limits.handshake_timeout
         self._step_timer: Timer = port.timers.add(port.limits.handshake_timeout, self._step_over)
-        self.lang = ""
-
-    # For plugins
-
-    @property
-    def address(self) -> str:
-        return self._connection.address
-
-    @property
-    def is_secure(self) -> bool:
-        return self._connection.tls is not None
-
-    @property
-    def is_authenticated(self) -> bool:
-        return self._account is not None
 
     # The connection's handler
 
@@ -111,7 +90,7 @@ class ClientStream:
             return
         if self._protocol.state is State.BOUND:
             handler = self._connection.handler
-            if rest and isinstance(handler, ClientSession):
+            if rest and isinstance(handler, ClientWire):
                 handler.handle(rest)
         elif self._protocol.state is not State.CLOSED and not self._connection.is_closed:
             # One timer that looks again, rather than another for each step.
@@ -119,9 +98,14 @@ class ClientStream:
 
     def tls_established(self) -> None:
         self._protocol.encrypted()
-        self._host = None
+        self._host = self._data = None
 
     def connection_lost(self, reason: str) -> None:
+        handler = self._connection.handler
+        if isinstance(handler, ClientWire):
+            # It was lost just before the session took it over.
+            handler.connection_lost(reason)
+            return
         self._release()
         self._port.log.debug("connection lost", address=self.address, reason=reason)
 
@@ -131,9 +115,12 @@ class ClientStream:
     def output_flowing(self) -> None:
         return
 
-    def _release(self) -> None:
+    def _stop_timers(self) -> None:
         self._deadline.cancel()
         self._step_timer.cancel()
+
+    def _release(self) -> None:
+        self._stop_timers()
         if self._admission is not None:
             self._admission.close()
 
@@ -157,6 +144,8 @@ class ClientStream:
     # Events
 
     def _handle(self, event: C2SEvent) -> None:
+        if self.exclusive and not self._is_exclusive(event):
+            raise StreamError("policy-violation", "What was begun has to be finished first.")
         match event:
             case StreamOpened():
                 self._opened(event)
@@ -167,13 +156,22 @@ class ClientStream:
             case UnauthenticatedIq():
                 self._unauthenticated_iq(event.iq)
             case BindRequest():
-                self._bind(event)
+                self._bind_requested(event)
+            case OtherElement():
+                self._other_element(event.element)
             case StreamClosed():
                 self._send(wire.STREAM_END)
                 self._connection.close()
 
+    def _is_exclusive(self, event: C2SEvent) -> bool:
+        if isinstance(event, OtherElement):
+            return event.element.namespace == self.exclusive
+        return isinstance(event, StreamClosed)
+
     def _opened(self, header: StreamOpened) -> None:
         self.lang = header.lang
+        self._from = header.from_
+        self._login = None
         try:
             domain = prepare_domain(header.to) if header.to else ""
         except JIDError:
@@ -215,7 +213,8 @@ class ClientStream:
     def _features(self, host: VirtualHost) -> list[Element]:
         features: list[Element] = []
         if self._account is not None:
-            features += (_BIND, _SESSION)
+            if self._session is None:
+                features += (_BIND, _SESSION)
         else:
             must_encrypt = self._must_encrypt
             if self._can_start_tls:
@@ -226,15 +225,14 @@ class ClientStream:
                 features.append(starttls)
             if must_encrypt:
                 return features
-            self._login = ClientLogin(
-                host,
-                self._connection,
-                allow_plain_without_tls=self._port.allow_plain_without_tls,
-                failure_limit=self._port.limits.auth_failures,
-            )
-            mechanisms = self._login.feature()
-            if mechanisms is not None:
-                features.append(mechanisms)
+            if self._login is None:
+                self._login = ClientLogin(
+                    host,
+                    self._connection,
+                    allow_plain_without_tls=self._port.allow_plain_without_tls,
+                    failure_limit=self._port.limits.auth_failures,
+                )
+            features += self._login.features()
         for plugin, make in host.feature_makers:
             try:
                 feature = make(self)
@@ -289,26 +287,13 @@ class ClientStream:
             return
         assert self._login is not None
         event = self._login.answer(request)
-        if self._connection.is_closed or self._protocol.state is State.CLOSED:
-            return  # it took too long
+        self._check_open()
         if isinstance(event, SaslSuccess):
+            self._protocol.authenticated()
             self._logged_in(event.account)
         self._send(client_login.written(event))
         if isinstance(event, SaslFailed) and event.is_last:
             raise StreamError("policy-violation", "Too many failed logins.")
-
-    def _logged_in(self, account: JID) -> None:
-        host = self._host
-        assert host is not None
-        host.logins += 1
-        host.accounts.login_succeeded(account.localpart, self.address)
-        self._protocol.authenticated()
-        self._account = account
-        self._removals = host.accounts.removals
-        self._login = None
-        if self._admission is not None:
-            self._admission.authenticated()
-        self._connection.is_stranger = False
 
     # Requests before authentication
 
@@ -331,77 +316,62 @@ class ClientStream:
             reply = iq.result(payload)
         self._send(reply.to_bytes())
 
+    # Elements for plugins
+
+    def _other_element(self, element: Element) -> None:
+        host = self._host
+        assert host is not None
+        handled = host.unbound_elements.get((element.namespace, element.name))
+        if handled is None or self._must_encrypt:
+            raise StreamError("unsupported-stanza-type")
+        plugin, handler = handled
+        self._is_handling = True
+        try:
+            handler(self, element)
+        except StreamError:
+            raise
+        except FAULTS as error:
+            host.plugin_failed(plugin, "stonechat_unbound_stream_elements", error, None)
+            raise StreamError("internal-server-error") from error
+        finally:
+            self._is_handling = False
+            self._release_answers()
+
     # Binding
 
-    def _bind(self, request: BindRequest) -> None:
-        host, account = self._host, self._account
-        assert host is not None
-        assert account is not None
-        if self._port.is_stopping:
-            # Too late to be told with the others.
-            raise StreamError("system-shutdown")
-        if self._port.host(host.name) is not host:
-            # Since the login a reload has removed it (4.9.3.5).
-            raise StreamError("host-gone", "This domain is not served here any more.")
+    def _bind_requested(self, request: BindRequest) -> None:
         try:
-            if host.accounts.removals != self._removals and not host.accounts.exists(
-                account.localpart
-            ):
-                raise StreamError("not-authorized", "The account was removed.")
-            jid = self._choose_jid(host, account, request.resource)
+            session = self._bind(request.resource)
         except StanzaError as error:
             self._send(request.iq.error_reply(error).to_bytes())
             return
-        splitter = self._protocol.splitter
-        splitter.limit = self._port.limits.stanza_bytes
-        session = ClientSession(host, jid, self._connection, splitter, self._admission, self._port)
-        host.session_manager.add(session)
-        self._protocol.bound()
-        self._connection.handler = session
-        self._deadline.cancel()
-        self._step_timer.cancel()
         bound = Element(NS_BIND, "bind")
-        bound.add("jid", jid.text)
+        bound.add("jid", session.jid.text)
         session.send(request.iq.result(bound))
-        host.notify("stonechat_session_bound", {"session": session})
-
-    def _choose_jid(self, host: VirtualHost, account: JID, resource: str) -> JID:
-        sessions = host.session_manager.sessions(account.localpart)
-        if not resource:
-            self._check_room(len(sessions))
-            return account.with_resource(secrets.token_urlsafe(12))
-        try:
-            jid = account.with_resource(resource)
-        except JIDError as error:
-            raise StanzaError("bad-request", str(error)) from None
-        other = host.session_manager.session(jid)
-        if other is None:
-            self._check_room(len(sessions))
-            return jid
-        # RFC 6120, 7.7.2.2
-        policy = self._port.limits.resource_conflict
-        if policy == "refuse":
-            raise StanzaError("conflict", "The resource is in use.")
-        if policy == "replace" or other.address == self.address:
-            other.close(StreamError("conflict", "The resource was bound again."))
-            # Its presence is gone before that of its successor comes.
-            other.end()
-            return jid
-        self._check_room(len(sessions))
-        return account.with_resource(f"{resource[:500]}.{secrets.token_urlsafe(6)}")
-
-    def _check_room(self, sessions: int) -> None:
-        if sessions >= self._port.limits.sessions_per_account:
-            # RFC 6120, 7.6.2.1
-            raise StanzaError("resource-constraint", "The account has too many sessions.")
+        session.host.notify("stonechat_session_bound", {"session": session})
 
     # Ending
 
-    def _send(self, data: bytes) -> None:
-        self._connection.write(data)
+    def close(self, error: StreamError | None = None) -> None:
+        """For plugins, too."""
+        if error is not None:
+            self._fail(error)
+        elif self._session is not None:
+            self._session.close()
+        else:
+            self._protocol.close()
+            self._send(wire.STREAM_END)
+            self._connection.close()
 
     def _fail(self, error: StreamError) -> None:
         """End the stream with an error, behind a header of ours if need be (4.9.1.2)."""
+        handler = self._connection.handler
+        if isinstance(handler, ClientWire):
+            if handler.is_open:  # else the session has gone on over another connection
+                handler.session.close(error)
+            return
+        if self._is_over:
+            return
         self._port.log.info(
             "stream error", address=self.address, condition=error.condition, text=error.text
         )

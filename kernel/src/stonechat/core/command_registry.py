@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from stonechat.commands import Command, CommandError, commands_of
-from stonechat.errors import JIDError
+from stonechat.commands import ALL_HOSTS, Command, CommandError, commands_of
+from stonechat.errors import JIDError, StanzaError, StonechatError
 from stonechat.jid import JID, prepare_domain
 
 
@@ -20,6 +20,54 @@ class Offer:
     host: str
     plugin: str
     owner: object
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A command with its arguments, and who is to carry it out.
+
+    `everywhere` where all hosts were named; `offers` are then those of all hosts.
+    """
+
+    command: Command
+    offers: tuple[Offer, ...]
+    values: Mapping[str, Any]
+    everywhere: bool
+
+    @property
+    def domains(self) -> frozenset[str]:
+        """The domains that it acts on, which need be no hosts of ours; of the node: none."""
+        if self.offers[0].host:
+            return frozenset(offer.host for offer in self.offers)
+        # The kernel's own may act on whatever their arguments name.
+        named = {value.domain for value in self.values.values() if isinstance(value, JID)}
+        if self.values.get("host"):
+            named.add(_prepared(self.values["host"]))
+        return frozenset(named)
+
+    def carry_out(self, run: Callable[[Offer, Mapping[str, Any]], Any] | None = None) -> Any:
+        """Run it; CommandError for what its caller can mend, and whatever `run` raises."""
+        run = run or _run
+        if not (self.everywhere and self.offers[0].host):
+            return run(self.offers[0], self.values)
+        results: dict[str, Any] = {}
+        faults: dict[str, StonechatError] = {}
+        for offer in self.offers:
+            values = dict(self.values)
+            if offer.command.has("host"):
+                values["host"] = offer.host
+            try:
+                results[offer.host] = run(offer, values)
+            except (CommandError, StanzaError) as error:
+                # What one host refuses the others may do.
+                faults[offer.host] = error
+        if not results:
+            raise next(iter(faults.values()))
+        return results | {host: f"refused: {error}" for host, error in faults.items()}
+
+
+def _run(offer: Offer, values: Mapping[str, Any]) -> Any:
+    return offer.function(**values)
 
 
 class CommandRegistry:
@@ -57,40 +105,68 @@ class CommandRegistry:
         """The hosts on which a plugin offers a command; empty for one of the kernel."""
         return [offer.host for offer in self._offers.get(name, []) if offer.host]
 
-    def run(self, name: str, arguments: dict[str, Any]) -> Any:
-        """Carry a command out; CommandError for what its caller can mend.
+    def offers_at(self, host: str) -> list[Offer]:
+        """What can be given at a host, by name: the kernel's commands, and its plugins'."""
+        return [
+            offer
+            for _, offers in sorted(self._offers.items())
+            for offer in offers
+            if offer.host in ("", host)
+        ]
 
-        The host is the domain of the first JID given, or the parameter
-        `host`, or the only one there is.
+    def run(self, name: str, arguments: Mapping[str, Any]) -> Any:
+        """Carry a command out; CommandError for what its caller can mend."""
+        return self.prepare(name, arguments).carry_out()
+
+    def prepare(self, name: str, arguments: Mapping[str, Any], home: str = "") -> Call:
+        """Read the arguments, and find the host; CommandError as above.
+
+        The host is the parameter `host`, or the domain of the first JID given, or `home`,
+        or the only one there is.
         """
         offers = self._offers.get(name)
         if offers is None:
             raise CommandError(f"there is no command {name!r}")
         command = offers[0].command
-        host = ""
-        if offers[0].host and all(p.name != "host" for p in command.parameters):
-            arguments = dict(arguments)
-            host = str(arguments.pop("host", ""))
-        values = command.read(arguments)
-        return self._choose(offers, values, host).function(**values)
+        given = dict(arguments)
+        host: Any = ""
+        if offers[0].host and not command.has("host"):
+            host = given.pop("host", "")
+        values = command.read(given)
+        host = str(host or values.get("host", ""))
+        jids = [value for value in values.values() if isinstance(value, JID)]
+        if not host:
+            # The kernel's own look into their addresses themselves.
+            host = jids[0].domain if jids and offers[0].host else home
+            if home and command.has("host"):
+                values["host"] = host
+        if host == ALL_HOSTS:
+            if jids:
+                raise CommandError("an address is on one host only")
+            if not offers[0].host:
+                # Without a host, theirs are about all that there are.
+                values["host"] = ""
+            return Call(command, tuple(offers), values, everywhere=True)
+        return Call(command, (_chosen(offers, host, home),), values, everywhere=False)
 
-    def _choose(self, offers: list[Offer], values: dict[str, Any], host: str) -> Offer:
-        if not offers[0].host:
-            return offers[0]
-        domain = host or values.get("host")
-        if domain:
-            try:
-                domain = prepare_domain(domain)
-            except JIDError as error:
-                raise CommandError(f"host: {error}") from None
-        else:
-            domain = next((v.domain for v in values.values() if isinstance(v, JID)), "")
-        if not domain and len(offers) == 1:
-            return offers[0]
-        for offer in offers:
-            if offer.host == domain:
-                return offer
-        hosts = ", ".join(offer.host for offer in offers)
-        if not domain:
-            raise CommandError(f"say on which host: {hosts}")
-        raise CommandError(f"{domain} has no such command; these hosts have: {hosts}")
+
+def _chosen(offers: list[Offer], host: str, home: str) -> Offer:
+    if not offers[0].host or (not host and len(offers) == 1):
+        return offers[0]
+    hosts = ", ".join(offer.host for offer in offers)
+    if not host:
+        raise CommandError(f"say on which host: {hosts}")
+    domain = _prepared(host)
+    for offer in offers:
+        if offer.host == domain:
+            return offer
+    # Who comes through one host need not hear which others there are.
+    hint = "" if home else f"; these hosts have: {hosts}"
+    raise CommandError(f"{domain} has no such command{hint}", "item-not-found")
+
+
+def _prepared(host: str) -> str:
+    try:
+        return prepare_domain(host)
+    except JIDError as error:
+        raise CommandError(f"host: {error}") from None

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from stonechat.auth import Secret
-from stonechat.commands import MISSING, Command, Parameter
+from stonechat.commands import MISSING, Command, Parameter, Text
 from stonechat.jid import JID
 
 SOCKET_NAME = "stonechat.sock"
@@ -30,7 +30,7 @@ MAX_REQUEST = 1024 * 1024
 # What the address of a socket can hold on every system, with its closing zero.
 _LONGEST_PATH = 103
 
-_TYPES: dict[str, type] = {"str": str, "int": int, "bool": bool, "JID": JID, "Secret": Secret}
+_TYPES: dict[str, type] = {kind.__name__: kind for kind in (str, Text, int, bool, JID, Secret)}
 
 
 def socket_path(data_dir: Path) -> Path:

@@ -1,15 +1,37 @@
-"""Figures about the process and about certificates, for `status` and for the metrics."""
+"""Figures about the process, its users and its certificates."""
 
 from __future__ import annotations
 
 import os
 import resource
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from stonechat.core.config_types import CertificateFiles
-from stonechat.errors import ConfigError
+from stonechat.errors import ConfigError, StonechatError
+from stonechat.host import Figures
+
+if TYPE_CHECKING:
+    from stonechat.core.virtual_host import VirtualHost
+
+
+def count_users(hosts: Iterable[VirtualHost], uptime: float) -> Figures:
+    """How many use these hosts; asks their backends, and so may block."""
+    online = sessions = 0
+    registered: int | None = 0
+    for host in list(hosts):
+        online += host.session_manager.account_count
+        sessions += len(host.session_manager)
+        try:
+            count = host.accounts.count()
+        except StonechatError:
+            # A directory that does not count, or that is away.
+            registered = None
+        else:
+            registered = None if registered is None else registered + count
+    return Figures(online, sessions, registered, uptime)
 
 
 def resident_bytes() -> int:

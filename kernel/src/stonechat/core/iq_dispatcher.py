@@ -89,8 +89,17 @@ class IqTable:
             raise StanzaError("service-unavailable")
         if entry.dispatch is None:
             self.run(entry, iq)
-        else:
+            return
+        # Until it is answered, its sender is not told that it was handled (XEP-0198).
+        custody = iq.custody
+        if custody is not None:
+            custody.hold()
+        try:
             entry.dispatch(entry, iq)
+        except StanzaError:
+            if custody is not None:
+                custody.release()
+            raise
 
     def run(self, entry: _Entry, iq: Iq) -> None:
         """Call the handler and send what it answers."""
@@ -119,10 +128,14 @@ class IqTable:
 
     def run_late(self, entry: _Entry, iq: Iq) -> None:
         """Run what had to wait, if its handler is still there."""
-        if self._entries.get((iq.type, iq.namespace)) is entry:
-            self.run(entry, iq)
-        else:
-            self._host.router.bounce(iq, StanzaError("service-unavailable"))
+        try:
+            if self._entries.get((iq.type, iq.namespace)) is entry:
+                self.run(entry, iq)
+            else:
+                self._host.router.bounce(iq, StanzaError("service-unavailable"))
+        finally:
+            if iq.custody is not None:
+                iq.custody.release()
 
 
 class _OneQueue:

@@ -19,7 +19,7 @@ GROUPS: dict[Kind, str] = {
 # Where what is not installed comes from, for the advice to install it.
 _OURS: dict[Kind, dict[str, str]] = {
     "plugin": {
-        name: f"stonechat-{name}"
+        name: "stonechat-" + name.replace("_", "-")
         for name in (
             "cputime",
             "disco",
@@ -29,6 +29,7 @@ _OURS: dict[Kind, dict[str, str]] = {
             "ping",
             "register",
             "roster",
+            "sm",
             "time",
             "version",
         )

@@ -71,6 +71,7 @@ class HostPlugins:
         self.errors_per_minute = errors_per_minute
         self._lock = RLock()
         self._failures: dict[str, tuple[float, int]] = {}
+        self._are_started = False
         self.running: dict[str, Running] = {}
         self.quarantined: dict[str, str] = {}
         # What would start those in quarantine again.
@@ -84,6 +85,17 @@ class HostPlugins:
         with self._lock:
             for setting in _ordered(settings, self._requirements):
                 self._start_or_quarantine(setting)
+            self._are_started = True
+            for name in list(self.running):
+                self._tell_ready(name)
+
+    def _tell_ready(self, name: str) -> None:
+        instance = self.running[name].instance
+        try:
+            if hasattr(instance, "ready"):
+                instance.ready()
+        except FAULTS as error:
+            self._host.plugin_failed(name, "ready", error, None)
 
     def stop_all(self) -> None:
         """Stop everything, the last one first."""
@@ -283,6 +295,8 @@ class HostPlugins:
         self._waiting.pop(name, None)
         self._failures.pop(name, None)
         host.log.info("plugin started", plugin=name)
+        if self._are_started:
+            self._tell_ready(name)
 
     def _connect(self, name: str, instance: Any) -> None:
         """Put the plugin's hooks, handlers and commands to work."""
@@ -306,6 +320,27 @@ class HostPlugins:
                         f" {host.unauthenticated_iq[key][0]} already"
                     )
                 host.unauthenticated_iq[key] = (name, function)
+        tables: tuple[tuple[str, dict[tuple[str, str], tuple[str, Any]]], ...] = (
+            ("stonechat_unbound_stream_elements", host.unbound_elements),
+            ("stonechat_stream_elements", host.session_elements),
+        )
+        for hook, elements in tables:
+            for handlers in host.hooks.answers(hook, name):
+                for key, function in handlers.items():
+                    if key in elements:
+                        raise StonechatError(
+                            f"<{key[1]} xmlns='{key[0]}'/> is handled by the plugin"
+                            f" {elements[key][0]} already"
+                        )
+                    elements[key] = (name, function)
+        for mechanisms in host.hooks.answers("stonechat_sasl_mechanisms", name):
+            for mechanism, make in mechanisms.items():
+                if mechanism in host.sasl_mechanisms:
+                    raise StonechatError(
+                        f"the mechanism {mechanism} is the plugin"
+                        f" {host.sasl_mechanisms[mechanism][0]}'s already"
+                    )
+                host.sasl_mechanisms[mechanism] = (name, make)
         for makers in host.hooks.answers("stonechat_stream_features", name):
             host.feature_makers += tuple((name, make) for make in makers)
         self._commands.add_owner(instance, host=host.name, plugin=name)
@@ -314,9 +349,15 @@ class HostPlugins:
         host = self._host
         if host.hooks.manager.is_registered(instance):
             host.hooks.remove(instance)
-        handlers = host.unauthenticated_iq
-        for key in [key for key, (owner, _) in handlers.items() if owner == name]:
-            del handlers[key]
+        tables: tuple[dict[Any, tuple[str, Any]], ...] = (
+            host.unauthenticated_iq,
+            host.unbound_elements,
+            host.session_elements,
+            host.sasl_mechanisms,
+        )
+        for table in tables:
+            for key in [key for key, (owner, _) in table.items() if owner == name]:
+                del table[key]
         host.local_iq.remove_plugin(name)
         host.account_iq.remove_plugin(name)
         host.feature_makers = tuple(m for m in host.feature_makers if m[0] != name)

@@ -8,7 +8,6 @@ another greenlet in it; what is not wanted any more ends after that.
 
 from __future__ import annotations
 
-import time
 from collections import defaultdict
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
@@ -54,7 +53,7 @@ def reload(server: Server) -> list[str]:
         raise ConfigError(reason)
     server.is_reloading = True
     # The time is for systemd's Type=notify-reload.
-    systemd.notify(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
+    systemd.notify(systemd.reloading())
     try:
         changes = _reload(server)
     except StonechatError as error:

@@ -24,6 +24,7 @@ from stonechat.core.config_model import Watchdog as WatchdogOptions
 from stonechat.core.config_types import Configuration, HostConfiguration
 from stonechat.core.control import ControlSocket
 from stonechat.core.control_wire import socket_path
+from stonechat.core.host_commands import HostCommands
 from stonechat.core.ledger import Ledger
 from stonechat.core.log import get_logger
 from stonechat.core.plugin_manager import HostPlugins
@@ -83,8 +84,11 @@ class Server:
         self.stopped = Event()
         self.is_stopping = False
         self.is_reloading = False
+        self.is_restarting = False
+        """Whether the process starts anew once it has stopped."""
         self._drain_until = 0.0
         self._clock = clock
+        self._ready_at = clock()
         self._wall_clock = wall_clock
         self._latest = 0
         self._threads = ThreadPool(THREADS)
@@ -151,6 +155,7 @@ class Server:
         for port in self.ports:
             port.accept()
         self.started_at = self.now()
+        self._ready_at = self._clock()
         if self._control is not None:
             self._control.open()
         self.timers.add(SWEEP_SECONDS, self._sweep)
@@ -206,8 +211,11 @@ class Server:
             monotonic=self._clock,
             run_blocking=self.run_blocking,
             log=self.log.bind(host=name),
+            hosts=self.hosts,
+            uptime=lambda: self._clock() - self._ready_at,
         )
         host.accounts = self.make_accounts(host, configuration)
+        host.host_commands = HostCommands(host, self.commands, lambda: self.configuration.access)
         host.plugins = HostPlugins(
             host, self.commands, self.configuration.limits.plugin_errors_per_minute
         )
@@ -265,6 +273,9 @@ class Server:
                 "stonechat_account_created", {"account": account}
             ),
             on_removed=removed,
+            on_password_changed=lambda account: host.notify(
+                "stonechat_password_changed", {"account": account}
+            ),
             throttle=self._throttles.setdefault(host.name, LoginThrottle(self._clock)),
             clock=self._clock,
             sleep=self.sleep,
@@ -341,7 +352,8 @@ class Server:
             return
         self.is_stopping = True
         self._drain_until = time.monotonic() + limit
-        systemd.notify("STOPPING=1")
+        # systemd ends a process that says it is stopping and does not.
+        systemd.notify("STOPPING=1" if not self.is_restarting else systemd.reloading())
         self.log.info("stopping")
         for port in self.ports:
             port.close()

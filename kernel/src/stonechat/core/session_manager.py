@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from stonechat.errors import StanzaError, StreamError
@@ -30,6 +30,11 @@ class SessionManager:
 
     def __len__(self) -> int:
         return self._count
+
+    @property
+    def account_count(self) -> int:
+        """How many accounts have a session."""
+        return len(self._accounts)
 
     def __iter__(self) -> Iterator[ClientSession]:
         for sessions in list(self._accounts.values()):
@@ -81,6 +86,12 @@ class SessionManager:
         else:
             self._receive_iq(stanza)  # type: ignore[arg-type]
 
+    def redeliver(self, message: Message) -> None:
+        """Deliver a message again that a session got and never handled; StanzaError."""
+        to = message.to
+        assert to is not None
+        self._receive_bare_message(message, self._accounts.get(to.localpart), to)
+
     def _receive_message(self, message: Message) -> None:
         if self._host.hooks.message_to_user.run(message):
             return
@@ -91,10 +102,12 @@ class SessionManager:
             # 8.5.3.1: a match gets it, whatever its type.
             session = sessions.get(to.resource) if sessions else None
             if session is not None and session.takes_messages:
-                session.send(message)
+                self._give(message, (session,))
                 return
-            # 8.5.3.2: only chat goes on as if to the bare JID.
-            if message.type != "chat":
+            # 8.5.3.2: only chat goes on as if to the bare JID. So does what a client would
+            # have got that reads too slowly: its other sessions, or the spool, may have it.
+            type_ = message.type
+            if type_ != "chat" and (session is None or type_ != "normal"):
                 self._undeliverable(message)
                 return
         self._receive_bare_message(message, sessions, to)
@@ -104,7 +117,7 @@ class SessionManager:
     ) -> None:
         type_ = message.attributes.get("type")
         # 8.5.2.1.1
-        if type_ == "groupchat" and not to.resource:
+        if type_ == "groupchat":
             raise StanzaError("service-unavailable")
         if type_ == "error":
             return
@@ -116,13 +129,12 @@ class SessionManager:
                     and session.priority >= 0
                     and session.takes_messages
                 ):
-                    session.send(message)
+                    self._give(message, (session,))
                     return
             else:
                 chosen = _most_available(sessions, everyone=type_ == "headline")
                 if chosen:
-                    for session in chosen:
-                        session.send(message)
+                    self._give(message, chosen)
                     return
         if type_ == "headline":
             return
@@ -132,6 +144,13 @@ class SessionManager:
         ):
             return
         raise StanzaError("service-unavailable")
+
+    def _give(self, message: Message, sessions: Sequence[ClientSession]) -> None:
+        for session in sessions:
+            session.send(message)
+        hooks = self._host.hooks
+        if hooks.message_delivered:
+            hooks.notify("stonechat_message_delivered", {"message": message, "sessions": sessions})
 
     def _undeliverable(self, message: Message) -> None:
         if message.type not in ("error", "headline"):
@@ -165,6 +184,8 @@ class SessionManager:
     def _receive_iq(self, iq: Iq) -> None:
         to = iq.to
         assert to is not None
+        if self._host.hooks.iq_to_user.run(iq):
+            return
         if not to.resource:
             # 8.5.2.1.3: the server answers for the account.
             iq.check()
@@ -174,8 +195,6 @@ class SessionManager:
             if not self._host.accounts.exists(to.localpart):
                 raise StanzaError("service-unavailable")
             self._host.account_iq.answer(iq)
-            return
-        if self._host.hooks.iq_to_user.run(iq):
             return
         session = self.session(to)
         if session is None:

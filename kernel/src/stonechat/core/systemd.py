@@ -4,6 +4,12 @@ from __future__ import annotations
 
 import os
 import socket
+import time
+
+
+def reloading() -> str:
+    """The state of a service that is back soon, until it is `READY=1`."""
+    return f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}"
 
 
 def notify(state: str) -> None:

@@ -18,6 +18,7 @@ from __future__ import annotations
 import hashlib
 from collections import OrderedDict
 from collections.abc import Callable
+from functools import lru_cache
 
 from stonechat.net.limits import address_group
 
@@ -141,6 +142,8 @@ def _since(then: float, times: tuple[float, ...]) -> tuple[float, ...]:
     return tuple(time for time in times if time > then)
 
 
+# An attempt asks for its pair several times.
+@lru_cache(maxsize=16)
 def _key(localpart: str, address: str) -> bytes:
     # A digest: a name that a stranger gives has up to 1023 octets. The group is empty, four
     # or eight octets; as the key, it cannot run into the name.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -10,6 +10,7 @@ from stonechat import __version__
 from stonechat.core.access import AccessRules
 from stonechat.core.accounts import HostAccounts
 from stonechat.core.chains import Call, Hooks
+from stonechat.core.figures import count_users
 from stonechat.core.iq_dispatcher import IqTable
 from stonechat.core.local_router import LocalRouter
 from stonechat.core.requests import Requests
@@ -18,7 +19,7 @@ from stonechat.errors import StanzaError
 from stonechat.host import Session
 from stonechat.iq import Component
 from stonechat.jid import JID
-from stonechat.stanza import Iq, Stanza
+from stonechat.stanza import Iq, Message, Stanza
 from stonechat.storage import Storage
 from stonechat.xml import Element
 
@@ -26,10 +27,13 @@ if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
 
     from stonechat.cluster import Cluster
+    from stonechat.commands import Command
+    from stonechat.core.host_commands import HostCommands
     from stonechat.core.plugin_manager import HostPlugins
     from stonechat.core.router import Router
-    from stonechat.host import UnboundStream
+    from stonechat.host import Figures, UnboundStream
     from stonechat.net.timers import TimerWheel
+    from stonechat.sasl import CredentialLookup, Mechanism
 
 T = TypeVar("T")
 
@@ -54,6 +58,8 @@ class VirtualHost:
         monotonic: Callable[[], float],
         run_blocking: Callable[..., Any],
         log: FilteringBoundLogger,
+        hosts: Mapping[str, VirtualHost],
+        uptime: Callable[[], float],
     ) -> None:
         self.name = name
         self.jid = JID.parse(name)
@@ -68,6 +74,9 @@ class VirtualHost:
         self.monotonic = monotonic
         self.run_blocking = run_blocking
         self.log = log
+        self.hosts = hosts
+        """All of the node; this one is among them once it is up."""
+        self.uptime = uptime
         self.services: dict[str, Any] = {}
         self.hooks = Hooks(self._hook_failed)
         self.session_manager = SessionManager(self)
@@ -79,6 +88,17 @@ class VirtualHost:
         self.unauthenticated_iq: dict[
             tuple[str, str], tuple[str, Callable[[UnboundStream, Iq], Element | None]]
         ] = {}
+        # Elements that are no stanzas, by (namespace, name): the plugin that handles one.
+        self.unbound_elements: dict[
+            tuple[str, str], tuple[str, Callable[[UnboundStream, Element], None]]
+        ] = {}
+        self.session_elements: dict[
+            tuple[str, str], tuple[str, Callable[[Session, Element], None]]
+        ] = {}
+        # Mechanisms besides the kernel's, by name, and whose they are.
+        self.sasl_mechanisms: dict[
+            str, tuple[str, Callable[[UnboundStream, CredentialLookup], Mechanism]]
+        ] = {}
         self.feature_makers: tuple[tuple[str, Callable[[UnboundStream], Element | None]], ...] = ()
         # Since the start, for the metrics.
         self.logins = 0
@@ -86,6 +106,7 @@ class VirtualHost:
         # Set right after: they need the host, and it needs them.
         self.accounts: HostAccounts
         self.plugins: HostPlugins
+        self.host_commands: HostCommands
 
     def iq_table(self, component: Component) -> IqTable:
         for table in (self.local_iq, self.account_iq):
@@ -103,6 +124,9 @@ class VirtualHost:
 
     def ask(self, iq: Iq, timeout: float) -> Iq:
         return self.requests.ask(iq, timeout)
+
+    def redeliver(self, message: Message) -> None:
+        self.session_manager.redeliver(message)
 
     def session(self, jid: JID) -> Session | None:
         return self.session_manager.session(jid) if jid.domain == self.name else None
@@ -133,8 +157,20 @@ class VirtualHost:
     def notify(self, hook: str, arguments: dict[str, Any]) -> None:
         self.hooks.notify(hook, arguments)
 
+    def has_hook(self, hook: str) -> bool:
+        return self.hooks.has(hook)
+
     def allows(self, rule: str, jid: JID | None, address: str | None) -> bool:
         return self.access.allows(rule, jid, address)
+
+    def commands(self, caller: JID | None) -> list[Command]:
+        return self.host_commands.commands(caller)
+
+    def run_command(self, name: str, arguments: Mapping[str, Any], caller: JID) -> Any:
+        return self.host_commands.run(name, arguments, caller)
+
+    def figures(self, all_hosts: bool) -> Figures:
+        return count_users(self.hosts.values() if all_hosts else [self], self.uptime())
 
     def service(self, name: str) -> Any:
         return self.services.get(name)

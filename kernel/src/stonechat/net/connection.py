@@ -6,6 +6,7 @@ import _socket
 import socket
 import sys
 import time
+from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -66,15 +67,18 @@ class Connection:
 
     __slots__ = (
         "__weakref__",
+        "_ahead",
         "_dirty",
         "_ending",
         "_handler",
+        "_is_held",
         "_linger",
         "_out",
         "_paused",
         "_peek",
         "_poller",
         "_read_blocked",
+        "_rest",
         "_socket",
         "_stuck",
         "_timers",
@@ -105,8 +109,11 @@ class Connection:
         self._poller = poller
         self._timers = timers
         self._handler: Handler | None = None
-        self._out: list[Any] = []  # bytes, or the memoryview of a rest
+        self._out: list[Any] = []  # one for each write; the first may be a rest, a memoryview
+        self._rest: deque[int] | None = None  # how long each of the writes in that rest is
         self._dirty = False
+        self._is_held = False  # until `release`
+        self._ahead = 0  # how much of what is queued was there before
         self._write_blocked = False  # until the socket takes octets again
         self._read_blocked = False  # to read makes no sense until then
         self._ending = False
@@ -161,6 +168,23 @@ class Connection:
         """Whether nothing more can be sent."""
         return self._ending or self.is_closed
 
+    @property
+    def waiting(self) -> int:
+        """How many writes wait for a peer that does not read; 0 while its socket takes them."""
+        if not self._write_blocked:
+            return 0
+        # The writes in a rest are one item of what is queued.
+        return len(self._out) + (0 if self._rest is None else len(self._rest) - 1)
+
+    def has_room(self, most: int) -> bool:
+        """Whether fewer than `most` writes wait for a peer that does not read."""
+        if not self._write_blocked:
+            if len(self._out) < most:
+                return True
+            # What is queued within one turn may be fetched at its end.
+            self.flush()
+        return self.waiting < most and not self._ending
+
     # For the poller
 
     def handle(self, events: int) -> None:
@@ -181,7 +205,7 @@ class Connection:
     def write_ready(self) -> None:
         """The socket takes octets again. Does not block."""
         self._write_blocked = self._read_blocked = False
-        if self._ending and not self._out:
+        if self._ending and not self._out and not self._is_held:
             self._send_end()
         else:
             self.flush()
@@ -317,6 +341,27 @@ class Connection:
         if self.unsent > self.unsent_limit:
             self._overflow()
 
+    def hold(self) -> None:
+        """Keep back what is written from now on, until `release` puts something before it."""
+        self.flush()
+        self._ahead = len(self._out)
+        self._is_held = True
+
+    def release(self, first: bytes) -> None:
+        """Send `first`, and after it what was kept back meanwhile, even if the end has begun."""
+        self._is_held = False
+        if self.is_closed:
+            return
+        if first:
+            self._out.insert(self._ahead, first)
+            self.unsent += len(first)
+        if self._out:
+            if not self._dirty:
+                self._dirty = True
+                self._poller.wants_flush(self)
+        elif self._ending:
+            self._send_end()
+
     def _overflow(self) -> None:
         if self._stuck:
             if self.unsent > UNSENT_FACTOR * self.unsent_limit:
@@ -334,7 +379,7 @@ class Connection:
         """Send what is queued, as far as the socket takes it. Does not block."""
         self._dirty = False
         out = self._out
-        if not out or self._write_blocked or self.is_closed:
+        if not out or self._write_blocked or self._is_held or self.is_closed:
             return
         tls = self.tls
         if tls is not None and not tls.is_established:
@@ -352,14 +397,15 @@ class Connection:
         except (OSError, TlsError) as error:
             self._destroy(str(error))
             return
-        out.clear()
         self.unsent = size - sent
         self._poller.spend(sent)
         if sent < size:
-            out.append(memoryview(data)[sent:])
+            self._keep_rest(memoryview(data)[sent:], sent)
             self._write_blocked = True
             self.resume()
             return
+        out.clear()
+        self._rest = None
         if self._ending:
             self._send_end()
         elif self._stuck:
@@ -367,6 +413,20 @@ class Connection:
             self.resume()
             if self._handler is not None:
                 self._handler.output_flowing()
+
+    def _keep_rest(self, octets: memoryview, sent: int) -> None:
+        """What the socket did not take stays in one piece, but its writes are still counted."""
+        out = self._out
+        rest = self._rest
+        if rest is None:
+            rest = self._rest = deque(map(len, out))
+        else:
+            rest.extend(map(len, out[1:]))
+        while sent >= rest[0]:
+            sent -= rest.popleft()
+        rest[0] -= sent
+        out.clear()
+        out.append(octets)
 
     def _send_tls(self, tls: TlsSocket, data: bytes | memoryview) -> int:
         view = memoryview(data)
@@ -391,9 +451,9 @@ class Connection:
             self._destroy("closed")
             return
         self._linger = self._timers.add(FLUSH_SECONDS, self._destroy, "the peer does not read")
-        if not self._out:
+        if not self._out and not self._is_held:
             self._send_end()
-        # Else it is dirty, or blocked: either way it is flushed, and then comes the end.
+        # Else it is dirty, blocked or held: either way it is flushed, and then comes the end.
 
     def _send_end(self) -> None:
         # The socket stays until the peer has closed its side too: closing it
@@ -441,6 +501,7 @@ class Connection:
         self._socket.close()
         self.tls = self._peek = None
         self._out.clear()
+        self._rest = None
         self.unsent = 0
         handler, self._handler = self._handler, None
         if handler is not None:

@@ -9,14 +9,17 @@
                     <abort/>
     NEGOTIATING     iq                          NEGOTIATING    UnauthenticatedIq
     NEGOTIATING     (authenticated())           HEADER *       -
+    NEGOTIATING     (admitted())                BINDING        -
     BINDING         iq set bind                 BINDING        BindRequest
+    NEG., BINDING   any other element           the same       OtherElement
     BINDING         (bound())                   BOUND          -
     any             end of stream               CLOSED         StreamClosed
 
     * a header after authentication leads to BINDING instead.
 
-Anything else ends the stream: a stanza too early with not-authorized, an
-element that nobody knows with unsupported-stanza-type.
+With SASL as in RFC 6120 the stream begins anew (`authenticated`), with XEP-0388 it goes
+on (`admitted`). A stanza too early ends the stream with not-authorized; what becomes of
+another element, whoever handles this event decides.
 """
 
 from __future__ import annotations
@@ -34,6 +37,7 @@ from stonechat.xml import XML_LANG, Element
 
 # A stream that has not authenticated needs no more (robustness rule 2).
 ELEMENTS_BEFORE_AUTH = 64
+ELEMENTS = 10_000
 
 
 class State(Enum):
@@ -78,18 +82,32 @@ class BindRequest(NamedTuple):
     resource: str
 
 
+class OtherElement(NamedTuple):
+    """Neither a stanza nor anything of RFC 6120: for a plugin, or for nobody."""
+
+    element: Element
+
+
 class StreamClosed(NamedTuple):
     """The client has ended its stream."""
 
 
-C2SEvent = StreamOpened | StartTls | SaslInput | UnauthenticatedIq | BindRequest | StreamClosed
+C2SEvent = (
+    StreamOpened
+    | StartTls
+    | SaslInput
+    | UnauthenticatedIq
+    | BindRequest
+    | OtherElement
+    | StreamClosed
+)
 
 
 class C2SStream:
     """The receiving side of a client's stream, up to its binding.
 
-    `handle` is called with each event in order and may itself call
-    `encrypted`, `authenticated`, `bound` or `close`. StreamError and XMLError
+    `handle` is called with each event in order and may itself call `encrypted`,
+    `authenticated`, `admitted`, `bound` or `close`. StreamError and XMLError
     come out of `receive` and end the stream.
     """
 
@@ -138,6 +156,13 @@ class C2SStream:
         self.is_authenticated = True
         self._restart(self._limit)
 
+    def admitted(self) -> None:
+        """The client is authenticated, and its stream goes on as it is (XEP-0388)."""
+        self.is_authenticated = True
+        self.state = State.BINDING
+        self.splitter.limit = self._limit
+        self.splitter.element_limit = ELEMENTS
+
     def bound(self) -> None:
         """A resource is bound."""
         self.state = State.BOUND
@@ -146,7 +171,7 @@ class C2SStream:
         """We have ended the stream."""
         self.state = State.CLOSED
 
-    def _restart(self, limit: int, element_limit: int = 10_000) -> None:
+    def _restart(self, limit: int, element_limit: int = ELEMENTS) -> None:
         self.state = State.HEADER
         self.splitter = Splitter(limit, element_limit)
 
@@ -178,7 +203,7 @@ class C2SStream:
 
     def _element(self, element: Element, *, is_last: bool) -> C2SEvent:
         if self.is_authenticated:
-            raise StreamError("unsupported-stanza-type")
+            return OtherElement(element)
         if element.namespace == NS_TLS and element.name == "starttls":
             if not is_last or not self.splitter.is_between_elements:
                 raise StreamError("policy-violation", "Octets in the clear after <starttls/>.")
@@ -186,7 +211,7 @@ class C2SStream:
             return StartTls()
         if element.namespace == NS_SASL and element.name in ("auth", "response", "abort"):
             return SaslInput(element.name, element.get("mechanism"), element.text)
-        raise StreamError("unsupported-stanza-type")
+        return OtherElement(element)
 
 
 def is_session_request(iq: Iq) -> bool:

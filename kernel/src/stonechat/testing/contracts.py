@@ -24,13 +24,16 @@ from stonechat.auth import (
     BadPassword,
     Unsupported,
     check_against_scram,
+    derive_scram,
 )
 
 # Arguments that each method takes, for the ones that a backend cannot do.
-_ARGUMENTS: dict[str, tuple[str, ...]] = {
+_ARGUMENTS: dict[str, tuple[object, ...]] = {
+    "add_scram": ("juliet", derive_scram("R0m30", "SHA-1", b"salt", 1)),
     "check_password": ("juliet", "R0m30"),
     "count_users": (),
     "create_user": ("juliet", "R0m30"),
+    "missing_hashes": (),
     "remove_user": ("juliet",),
     "scram_credentials": ("juliet", "SHA-256"),
     "scram_hashes": (),
@@ -178,6 +181,32 @@ class AuthBackendContract:
         self._needs(backend, "scram_credentials")
         for name in SCRAM_HASHES:
             assert backend.scram_credentials(self.stranger, name) is None
+
+    def test_takes_credentials_and_says_which_it_wants(self, backend: AuthBackend) -> None:
+        both = {"add_scram", "missing_hashes"}
+        assert backend.capabilities & both in (set(), both)
+
+    def test_wants_no_hash_that_every_account_has(
+        self, backend: AuthBackend, account: str
+    ) -> None:
+        self._needs(backend, "missing_hashes")
+        assert set(backend.missing_hashes()) <= set(SCRAM_HASHES)
+        assert not set(backend.missing_hashes()) & set(backend.scram_hashes())
+
+    def test_credentials_that_are_there_are_not_replaced(
+        self, backend: AuthBackend, account: str
+    ) -> None:
+        self._needs(backend, "add_scram")
+        for name in backend.scram_hashes():
+            backend.add_scram(account, derive_scram(self.other_password, name, b"", 4096))
+        assert self._opens(backend, account, self.password)
+        assert not self._opens(backend, account, self.other_password)
+
+    def test_takes_no_credentials_of_a_stranger(self, backend: AuthBackend, account: str) -> None:
+        self._needs(backend, "add_scram")
+        with pytest.raises(AccountNotFound):
+            backend.add_scram(self.stranger, derive_scram(self.password, "SHA-256", b"", 4096))
+        assert not self._opens(backend, self.stranger, self.password)
 
     # Accounts
 

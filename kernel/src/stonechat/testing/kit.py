@@ -225,7 +225,14 @@ class TestServer:
     # For hosts
 
     def _connect(
-        self, name: str, domain: str, address: str, *, tls: bool, starttls: Starttls
+        self,
+        name: str,
+        domain: str,
+        address: str,
+        *,
+        tls: bool,
+        starttls: Starttls,
+        bindings: Mapping[str, bytes] | None = None,
     ) -> RawStream:
         kernel = self.kernel
         limits = kernel.configuration.limits
@@ -236,7 +243,7 @@ class TestServer:
         }
         options = ClientListener(type="c2s", port=0, starttls=starttls, **inherited)
         connection = MemoryConnection(
-            kernel, self.clock, address, kernel._connection_failed, tls=tls
+            kernel, self.clock, address, kernel._connection_failed, tls=tls, bindings=bindings
         )
         stream = RawStream(name, domain, connection, self.settle)
         self._streams.append(stream)
@@ -358,13 +365,20 @@ class TestHost:
         starttls: Starttls = "optional",
         header: bool = True,
         lang: str = "",
+        bindings: Mapping[str, bytes] | None = None,
     ) -> RawStream:
         """A client that has not logged in, on an open stream; the features are in `features`.
 
         With `header=False` it has sent nothing at all yet: see its `open()` and `send()`.
+        `bindings` are what its TLS gives to bind a login to, as `{"tls-exporter": b"..."}`.
         """
         stream = self.server._connect(
-            f"a stranger from {address}", self.name, address, tls=tls, starttls=starttls
+            f"a stranger from {address}",
+            self.name,
+            address,
+            tls=tls,
+            starttls=starttls,
+            bindings=bindings,
         )
         if header:
             stream.open(**({"xml:lang": lang} if lang else {}))

@@ -220,6 +220,11 @@ class RawStream(Peer):
         return self.error_condition
 
     @property
+    def error(self) -> Element | None:
+        """The stream error that has come, whole."""
+        return self._error
+
+    @property
     def error_condition(self) -> str:
         """The condition of the stream error that has come, `""` for none."""
         if self._error is None:

@@ -7,7 +7,7 @@ what one client sends stays in order, as with the poller and its runners.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from enum import Enum
 from typing import TYPE_CHECKING, cast
 
@@ -42,7 +42,7 @@ class _Signal(Enum):
 
 
 class MemoryTls:
-    """An encrypted stream in name: it has no key, no certificate and no channel binding."""
+    """An encrypted stream in name: it has no key, no certificate, and the bindings it is given."""
 
     version = "TLSv1.3"
     cipher = "TLS_AES_128_GCM_SHA256"
@@ -50,12 +50,19 @@ class MemoryTls:
     peer_certificate = None
     verify_error = ""
 
-    def __init__(self, server_name: str = "", *, is_established: bool = False) -> None:
+    def __init__(
+        self,
+        server_name: str = "",
+        *,
+        is_established: bool = False,
+        bindings: Mapping[str, bytes] | None = None,
+    ) -> None:
         self.server_name = server_name
         self.is_established = is_established
+        self._bindings = dict(bindings or {})
 
     def channel_bindings(self) -> dict[str, bytes]:
-        return {}
+        return self._bindings
 
 
 class _MemoryContexts:
@@ -92,6 +99,7 @@ class MemoryConnection:
         on_error: Callable[[Connection, BaseException], None],
         *,
         tls: bool,
+        bindings: Mapping[str, bytes] | None = None,
     ) -> None:
         self.address = address
         self.is_closed = False
@@ -101,7 +109,7 @@ class MemoryConnection:
         self.unsent = 0
         self.unsent_limit = int(node.configuration.limits.unsent_bytes)
         self.close_reason = ""
-        self._tls = MemoryTls(is_established=True) if tls else None
+        self._tls = MemoryTls(is_established=True, bindings=bindings) if tls else None
         self._clock = clock
         self._timers = node.timers
         self.peer = Peer()
@@ -109,6 +117,7 @@ class MemoryConnection:
         self._handler: Handler | None = None
         self._inbox: deque[bytes | _Signal] = deque()
         self._unread: list[bytes] = []
+        self._held: list[bytes] | None = None  # what is kept back, while it is
         self._worker: gevent.Greenlet | None = None
         self._client_reads = True
         self._lost: tuple[Handler, str] | None = None
@@ -143,6 +152,13 @@ class MemoryConnection:
     def stop_reading(self) -> None:
         """The client takes nothing more off its socket."""
         self._client_reads = False
+
+    def read(self, count: int) -> None:
+        """The client takes so many of the writes that wait for it, and no more."""
+        taken, self._unread = self._unread[:count], self._unread[count:]
+        self.unsent = sum(map(len, self._unread))
+        for data in taken:
+            self.peer.octets_came(data)
 
     def go_on_reading(self) -> None:
         """The client takes what waits for it."""
@@ -237,6 +253,13 @@ class MemoryConnection:
     def is_ending(self) -> bool:
         return self._ending or self.is_closed
 
+    @property
+    def waiting(self) -> int:
+        return len(self._unread)
+
+    def has_room(self, most: int) -> bool:
+        return len(self._unread) < most
+
     def start(self, handler: Handler) -> None:
         self._handler = handler
         self._wake()
@@ -247,6 +270,12 @@ class MemoryConnection:
     def write(self, data: bytes) -> None:
         if self._ending or self.is_closed:
             return
+        if self._held is not None:
+            self._held.append(data)
+            return
+        self._put_out(data)
+
+    def _put_out(self, data: bytes) -> None:
         if self._client_reads:
             self.peer.octets_came(data)
             return
@@ -261,6 +290,17 @@ class MemoryConnection:
         elif self.unsent > UNSENT_FACTOR * self.unsent_limit:
             self._destroy("the peer does not read")
 
+    def hold(self) -> None:
+        self._held = []
+
+    def release(self, first: bytes) -> None:
+        held, self._held = self._held or [], None
+        for data in [first, *held] if first else held:
+            if not self.is_closed:
+                self._put_out(data)
+        if self._ending and not self.is_closed and not self.unsent:
+            self._send_end()
+
     def close(self) -> None:
         if self._ending or self.is_closed:
             return
@@ -269,7 +309,7 @@ class MemoryConnection:
             self._destroy("closed")
             return
         self._linger = self._timers.add(FLUSH_SECONDS, self._destroy, "the peer does not read")
-        if not self.unsent:
+        if not self.unsent and self._held is None:
             self._send_end()
 
     def _send_end(self) -> None:

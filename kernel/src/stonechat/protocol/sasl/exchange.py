@@ -17,49 +17,20 @@ stream. The deadline is the caller's as well.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
-from typing import TypeAlias
 
 from stonechat.errors import SaslFailure, StorageError
-from stonechat.jid import JID
 from stonechat.protocol.sasl.encoding import decode_base64, encode_base64
-from stonechat.protocol.sasl.mechanism import Challenge, Mechanism
+from stonechat.sasl import (
+    Challenge,
+    Mechanism,
+    SaslChallenge,
+    SaslEvent,
+    SaslFailed,
+    SaslSuccess,
+)
 
 # Room for any name, twice, and any password, far below what a stanza may have before login.
 MAX_TEXT = 8192
-
-
-@dataclass(frozen=True, slots=True)
-class SaslChallenge:
-    """Send <challenge/> with this text."""
-
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class SaslSuccess:
-    """Send <success/> with this text: the stream is `account`'s now, a bare JID."""
-
-    account: JID
-    text: str
-    mechanism: str
-
-
-@dataclass(frozen=True, slots=True)
-class SaslFailed:
-    """Send <failure/> with this condition; if it `is_last`, close the stream after it.
-
-    `localpart` is the account that the attempt was about, prepared, or "" if it did not
-    get so far: what guesses are counted by. The cause of the failure (`__cause__`), where
-    it has one, is for the log.
-    """
-
-    failure: SaslFailure
-    localpart: str
-    is_last: bool
-
-
-SaslEvent: TypeAlias = SaslChallenge | SaslSuccess | SaslFailed
 
 
 class SaslExchange:
@@ -85,16 +56,31 @@ class SaslExchange:
         self._done = False
         self.failures = 0
 
-    def begin(self, mechanism_name: str, text: str) -> SaslEvent:
-        """The client sent <auth/>."""
+    def begin(
+        self,
+        mechanism_name: str,
+        text: str,
+        make: Callable[[str], Mechanism] | None = None,
+    ) -> SaslEvent:
+        """The client sent <auth/>. `make` is given for a mechanism besides those offered to all.
+
+        It may raise SaslFailure.
+        """
         if self._mechanism or self._done:
             return self._refuse_order()
         self._latest = None
-        if mechanism_name not in self._offered:
-            return self._fail(SaslFailure("invalid-mechanism", "This mechanism is not offered."))
-        self._mechanism = self._latest = self._make(mechanism_name)
+        if make is None:
+            if mechanism_name not in self._offered:
+                return self._fail(
+                    SaslFailure("invalid-mechanism", "This mechanism is not offered.")
+                )
+            make = self._make
+        try:
+            self._mechanism = self._latest = make(mechanism_name)
+        except SaslFailure as failure:
+            return self._fail(failure)
         if not text:
-            # No initial response, and in each of our mechanisms the client speaks first:
+            # No initial response, and in each of these mechanisms the client speaks first:
             # ask for it with an empty challenge (RFC 4422, section 5, 4a).
             return SaslChallenge("")
         return self._step(self._mechanism, text)

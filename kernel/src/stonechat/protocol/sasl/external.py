@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from stonechat.errors import SaslFailure
 from stonechat.protocol.sasl.encoding import decode_utf8
-from stonechat.protocol.sasl.mechanism import Mechanism, Outcome, Success, parse_authzid
+from stonechat.sasl import Mechanism, Outcome, Success, parse_authzid
 
 
 class ExternalMechanism(Mechanism):

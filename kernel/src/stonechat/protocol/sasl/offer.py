@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 
 from stonechat.protocol.sasl.external import ExternalMechanism
-from stonechat.protocol.sasl.mechanism import CredentialLookup, Mechanism
 from stonechat.protocol.sasl.plain import PlainMechanism
 from stonechat.protocol.sasl.scram import PLUS, SCRAM_HASHES, ScramMechanism
+from stonechat.sasl import CredentialLookup, Mechanism
 
 
 def mechanisms_offered(
@@ -19,7 +19,12 @@ def mechanisms_offered(
     bindings: Mapping[str, bytes],
     certificate_accounts: bool,
 ) -> tuple[str, ...]:
-    """The mechanisms to offer, the strongest first.
+    """The mechanisms to offer, the strongest first: the same to everybody.
+
+    Who has an account, and with which hashes, is nobody's business before he has logged
+    in (XEP-0388, "Security Considerations"), so what a client says of itself in its
+    stream header changes nothing. A hash that some accounts lack is offered once all of
+    them have it, by way of XEP-0480 or of a new password.
 
     `capabilities` and `scram_hashes` are those that all auth backends of the host have in
     common (`stonechat.auth`): what one of them lacks would lock its users out.
@@ -50,13 +55,13 @@ def mechanism_maker(
     bindings: Mapping[str, bytes],
 ) -> Callable[[str], Mechanism]:
     """A function that makes any mechanism of `mechanisms_offered` by its name, for one stream."""
-    plus_offered = any(name.startswith("SCRAM-") and name.endswith(PLUS) for name in offered)
+    advertised = tuple(offered)
 
     def make(name: str) -> Mechanism:
         if name == "PLAIN":
             return PlainMechanism(name, domain, lookup)
         if name == "EXTERNAL":
             return ExternalMechanism(name, domain, lookup)
-        return ScramMechanism(name, domain, lookup, bindings=bindings, plus_offered=plus_offered)
+        return ScramMechanism(name, domain, lookup, bindings=bindings, advertised=advertised)
 
     return make

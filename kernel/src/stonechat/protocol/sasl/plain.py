@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from stonechat.errors import SaslFailure
 from stonechat.protocol.sasl.encoding import decode_utf8
-from stonechat.protocol.sasl.mechanism import NOT_AUTHORIZED, Mechanism, Outcome, Success
+from stonechat.sasl import NOT_AUTHORIZED, Mechanism, Outcome, Success
 
 
 class PlainMechanism(Mechanism):

@@ -5,25 +5,26 @@ from __future__ import annotations
 import hashlib
 import hmac
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from stonechat.errors import SaslFailure
 from stonechat.jid import JID
 from stonechat.protocol.sasl.encoding import encode_base64
-from stonechat.protocol.sasl.mechanism import (
+from stonechat.protocol.sasl.scram_messages import (
+    ClientFirst,
+    parse_client_final,
+    parse_client_first,
+)
+from stonechat.sasl import (
     NOT_AUTHORIZED,
     Challenge,
     CredentialLookup,
     Mechanism,
     Outcome,
     Success,
-)
-from stonechat.protocol.sasl.scram_messages import (
-    ClientFirst,
-    parse_client_final,
-    parse_client_first,
 )
 
 if TYPE_CHECKING:
@@ -42,6 +43,27 @@ def new_nonce() -> str:
     return secrets.token_urlsafe(24)
 
 
+def binds(mechanisms: Iterable[str]) -> bool:
+    """Whether one of these is bound to the channel: then its types are advertised, too."""
+    return any(name.endswith(PLUS) for name in mechanisms)
+
+
+# Streams differ in few ways: by their TLS, and by their host.
+@lru_cache(maxsize=64)
+def downgrade_hash(
+    mechanisms: tuple[str, ...], binding_types: tuple[str, ...], digest: str
+) -> str:
+    """What was advertised, for the client to compare with what it saw (XEP-0474, section 5.1).
+
+    `binding_types` is empty where none were advertised (XEP-0440). Both are sorted by
+    i;octet, which for these names is how Python sorts.
+    """
+    advertised = "\x1e".join(sorted(mechanisms))
+    if binding_types:
+        advertised += "\x1f" + "\x1e".join(sorted(binding_types))
+    return encode_base64(hashlib.new(digest, advertised.encode()).digest())
+
+
 @dataclass(frozen=True, slots=True)
 class _Waiting:
     """What the server remembers between the client's two messages."""
@@ -57,8 +79,9 @@ class _Waiting:
 class ScramMechanism(Mechanism):
     """The two steps of SCRAM, with channel binding where the name ends in -PLUS.
 
-    `bindings` are the channel bindings of this stream by type. `plus_offered` says that
-    the client was shown some -PLUS mechanism.
+    `bindings` are the channel bindings of this stream by type. `advertised` are all the
+    mechanisms that the client was shown; without any it is not protected against
+    somebody in between who shows it fewer (XEP-0474).
     """
 
     def __init__(
@@ -68,13 +91,13 @@ class ScramMechanism(Mechanism):
         lookup: CredentialLookup,
         *,
         bindings: Mapping[str, bytes],
-        plus_offered: bool,
+        advertised: tuple[str, ...] = (),
     ) -> None:
         super().__init__(name, domain, lookup)
         self._hash_name, self._digest = SCRAM_HASHES[name.removesuffix(PLUS)]
         self._plus = name.endswith(PLUS)
         self._bindings = bindings
-        self._plus_offered = plus_offered
+        self._advertised = advertised
         self._waiting: _Waiting | None = None
 
     def step(self, response: bytes) -> Outcome:
@@ -94,6 +117,9 @@ class ScramMechanism(Mechanism):
         credentials = found or decoy
         nonce = first.nonce + new_nonce()
         challenge = f"r={nonce},s={encode_base64(credentials.salt)},i={credentials.iterations}"
+        if self._advertised:
+            types = tuple(self._bindings) if binds(self._advertised) else ()
+            challenge += f",h={downgrade_hash(self._advertised, types, self._digest)}"
         self._waiting = _Waiting(
             account=account,
             credentials=credentials,
@@ -106,7 +132,7 @@ class ScramMechanism(Mechanism):
 
     def _channel_binding(self, first: ClientFirst) -> bytes:
         """What binds this exchange to its TLS channel (RFC 5802, section 6); b"" without."""
-        if first.flag == "y" and self._plus_offered:
+        if first.flag == "y" and binds(self._advertised):
             # The client did not see what we offered: somebody in between took it away.
             raise SaslFailure("not-authorized", "The server does support channel binding.")
         if self._plus != (first.flag == "p"):

@@ -1,8 +1,15 @@
-"""What every SASL mechanism is made of, and the two rules about names that all obey."""
+"""SASL: what every mechanism is made of, the rules about names that all obey, and what
+comes of an attempt.
+
+A plugin adds a mechanism by a subclass of `Mechanism` and the hook
+`stonechat_sasl_mechanisms`. What a client tells of itself with XEP-0388, and what it
+wants besides being let in, `user_agent` and `login_request` give.
+"""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
@@ -11,6 +18,8 @@ from stonechat.jid import JID
 
 if TYPE_CHECKING:
     from stonechat.auth import ScramCredentials
+    from stonechat.host import Session, UnboundStream
+    from stonechat.xml import Element
 
 # One sentence for an unknown account and for a wrong password: nobody learns which.
 NOT_AUTHORIZED = "The user name or the password is wrong."
@@ -55,6 +64,12 @@ class CredentialLookup(Protocol):
 
     def certificate_accounts(self) -> tuple[JID, ...]:
         """The accounts of this host that the client's verified certificate names."""
+
+    def attempt(self, localpart: str) -> AbstractContextManager[None]:
+        """To be put around the check of a secret that the mechanism keeps itself.
+
+        It waits, or refuses, where there were too many guesses, and counts this one.
+        """
 
 
 class Mechanism(ABC):
@@ -104,3 +119,71 @@ def parse_authzid(authzid: str) -> JID:
         raise SaslFailure(
             "invalid-authzid", "The authorization identity is not an address."
         ) from error
+
+
+# What an attempt leads to, for whoever carries it between client and mechanism.
+
+
+@dataclass(frozen=True, slots=True)
+class SaslChallenge:
+    """Send <challenge/> with this text."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class SaslSuccess:
+    """Send <success/> with this text: the stream is `account`'s now, a bare JID."""
+
+    account: JID
+    text: str
+    mechanism: str
+
+
+@dataclass(frozen=True, slots=True)
+class SaslFailed:
+    """Send <failure/> with this condition; if it `is_last`, close the stream after it.
+
+    `localpart` is the account that the attempt was about, prepared, or "" if it did not
+    get so far: what guesses are counted by. The cause of the failure (`__cause__`), where
+    it has one, is for the log.
+    """
+
+    failure: SaslFailure
+    localpart: str
+    is_last: bool
+
+
+SaslEvent: TypeAlias = SaslChallenge | SaslSuccess | SaslFailed
+
+
+# What a client says of itself, and asks for, as it logs in by XEP-0388. Whoever carries
+# that out puts it into the data of the stream, from which a session takes it over.
+
+USER_AGENT = "user-agent"
+LOGIN_REQUEST = "login-request"
+
+
+@dataclass(frozen=True, slots=True)
+class UserAgent:
+    """A client's installation, software and device, in its own words.
+
+    `id` is a UUID of version 4 in small letters, "" where there is none. Nobody but the
+    account's user may see any of this (XEP-0388, "Initiation").
+    """
+
+    id: str = ""
+    software: str = ""
+    device: str = ""
+
+
+def user_agent(client: UnboundStream | Session) -> UserAgent:
+    """What a client told of itself; an empty one where it told nothing."""
+    found: UserAgent | None = client.data.get(USER_AGENT)
+    return found or UserAgent()
+
+
+def login_request(stream: UnboundStream) -> Element | None:
+    """The `<authenticate/>` that a login under way began with; None without XEP-0388."""
+    found: Element | None = stream.data.get(LOGIN_REQUEST)
+    return found

@@ -1,0 +1,162 @@
+"""The batcher: rows in few transactions, in order, and never lost without a word."""
+
+import gevent
+import pytest
+from gevent.event import Event
+
+from stonechat.batcher import MAX_ROWS, Batcher
+from stonechat.errors import StorageError
+from stonechat.storage import StorageFull
+
+
+class Log:
+    def __init__(self):
+        self.errors = []
+
+    def error(self, event, **fields):
+        self.errors.append((event, fields))
+
+
+class Storage:
+    """A store whose commits wait for the test."""
+
+    def __init__(self):
+        self.gate = Event()
+        self.gate.set()
+        self.faults = []
+        self.commits = 0
+
+    def write(self, work):
+        self.gate.wait()
+        if self.faults:
+            raise self.faults.pop(0)
+        self.commits += 1
+        return work(None)
+
+
+class Host:
+    def __init__(self):
+        self.storage = Storage()
+        self.log = Log()
+
+    def spawn(self, function, *arguments):
+        return gevent.spawn(function, *arguments)
+
+
+@pytest.fixture
+def host():
+    return Host()
+
+
+def batcher_of(host, written, **options):
+    return Batcher(host, lambda _connection, rows: written.append(list(rows)), **options)
+
+
+def test_rows_that_come_together_are_written_together(host):
+    written = []
+    batcher = batcher_of(host, written)
+    for number in range(10):
+        batcher.add(number)
+    assert batcher.flush()
+    assert written == [list(range(10))]
+
+
+def test_rows_that_come_during_a_commit_make_the_next_batch(host):
+    written = []
+    batcher = batcher_of(host, written, gather=0.0)
+    host.storage.gate.clear()
+    batcher.add(1)
+    gevent.sleep(0)
+    for number in (2, 3, 4):
+        batcher.add(number)
+    host.storage.gate.set()
+    assert batcher.flush()
+    assert written == [[1], [2, 3, 4]]
+
+
+def test_a_batch_has_an_end(host):
+    written = []
+    batcher = batcher_of(host, written)
+    for number in range(MAX_ROWS + 1):
+        batcher.add(number)
+    assert batcher.flush()
+    assert [len(rows) for rows in written] == [MAX_ROWS, 1]
+
+
+def test_whoever_waits_is_told_after_the_commit_in_order(host):
+    written, done = [], []
+    batcher = batcher_of(host, written)
+    host.storage.gate.clear()
+    for number in range(3):
+        batcher.add(number, lambda number=number: done.append((number, len(written))))
+    gevent.sleep(0.01)
+    assert done == []
+    host.storage.gate.set()
+    assert batcher.flush()
+    assert done == [(0, 1), (1, 1), (2, 1)]
+
+
+def test_rows_wait_while_the_store_fails(host, monkeypatch):
+    monkeypatch.setattr("stonechat.batcher.RETRY_SECONDS", 0.0)
+    written = []
+    host.storage.faults = [StorageFull("no room"), StorageError("gone")]
+    batcher = batcher_of(host, written)
+    batcher.add("row")
+    assert batcher.flush()
+    assert written == [["row"]]
+    assert [event for event, _ in host.log.errors] == ["rows not written yet"] * 2
+
+
+def test_too_many_rows_are_refused_and_nothing_of_them_is_taken(host):
+    written = []
+    batcher = batcher_of(host, written, limit=2)
+    host.storage.gate.clear()
+    batcher.add(1)
+    batcher.add(2)
+    with pytest.raises(StorageFull):
+        batcher.add(3)
+    host.storage.gate.set()
+    assert batcher.flush()
+    assert written == [[1, 2]]
+    batcher.add(4)
+    assert batcher.flush()
+
+
+def test_a_row_that_cannot_be_written_does_not_keep_the_others(host):
+    written = []
+
+    def write_rows(_connection, rows):
+        if "bad" in rows:
+            raise ValueError("no database takes this")
+        written.append(list(rows))
+
+    batcher = Batcher(host, write_rows)
+    done = []
+    for row in ("one", "bad", "two"):
+        batcher.add(row, lambda row=row: done.append(row))
+    assert batcher.flush()
+    assert written == [["one"], ["two"]]
+    assert [event for event, _ in host.log.errors] == ["row dropped"]
+    assert done == ["one", "bad", "two"]
+
+
+def test_flush_says_when_it_took_too_long(host):
+    batcher = batcher_of(host, [])
+    host.storage.gate.clear()
+    batcher.add("row")
+    assert not batcher.flush(0.01)
+    host.storage.gate.set()
+    assert batcher.flush()
+
+
+def test_whoever_is_told_may_break_and_the_others_are_told_all_the_same(host):
+    written, done = [], []
+    batcher = batcher_of(host, written)
+
+    def broken():
+        raise ValueError("not my day")
+
+    batcher.add(1, broken)
+    batcher.add(2, lambda: done.append(2))
+    assert batcher.flush()
+    assert done == [2]
