@@ -1,4 +1,4 @@
-"""Presence: broadcast, probes, directed presence, and its end (RFC 6121, section 4)."""
+"""Presence: broadcast, and its end (RFC 6121, 4.2, 4.4 and 4.5)."""
 
 import gevent
 from gevent.event import Event
@@ -150,56 +150,6 @@ def test_another_plugin_may_let_contacts_be_seen(capulet, juliet, romeo, talk):
     assert talk.presences(juliet) == [("", ORCHARD)]
 
 
-# Probes (4.3)
-
-
-def test_a_probe_is_answered_with_the_presence_of_all_resources(capulet, juliet, romeo, talk):
-    talk.befriend(juliet, romeo)
-    garden = capulet.connect(f"{ROMEO}/garden")
-    romeo.available(show="dnd")
-    garden.available()
-    juliet.received()
-    capulet.kernel.route(probe(BALCONY, ROMEO))
-    assert sorted(talk.presences(juliet)) == [("", f"{ROMEO}/garden"), ("", ORCHARD)]
-
-
-def test_a_probe_of_one_resource_is_answered_with_its_presence(capulet, juliet, romeo, talk):
-    talk.befriend(juliet, romeo)
-    garden = capulet.connect(f"{ROMEO}/garden")
-    romeo.available()
-    garden.available()
-    juliet.received()
-    capulet.kernel.route(probe(BALCONY, ORCHARD))
-    assert talk.presences(juliet) == [("", ORCHARD)]
-    capulet.kernel.route(probe(BALCONY, f"{ROMEO}/gone"))
-    assert talk.presences(juliet) == [("unavailable", f"{ROMEO}/gone")]
-
-
-def test_a_probe_of_an_absent_contact_is_answered_unavailable(capulet, juliet, romeo, talk):
-    talk.befriend(juliet, romeo)
-    capulet.kernel.route(probe(BALCONY, ROMEO))
-    assert talk.presences(juliet) == [("unavailable", ROMEO)]
-
-
-def test_a_probe_without_permission_is_answered_like_one_of_no_account(montague, romeo):
-    tybalt = montague.connect("tybalt@montague.example/street")
-    romeo.available()
-    got = []
-    for asked in (ROMEO, "nobody@capulet.example"):
-        montague.kernel.route(probe("tybalt@montague.example/street", asked))
-        answer = tybalt.receive_presence()
-        assert answer.from_.text == asked
-        got.append((answer.type, answer.to.text, answer.children))
-    assert got == [("unsubscribed", "tybalt@montague.example", ())] * 2
-
-
-def test_a_probe_of_ones_own_account_is_answered(capulet, juliet, talk):
-    juliet.available()
-    juliet.received()
-    capulet.kernel.route(probe(BALCONY, JULIET))
-    assert talk.presences(juliet) == [("", BALCONY)]
-
-
 # Going (4.5)
 
 
@@ -253,115 +203,6 @@ def test_who_comes_back_is_told_all_anew(juliet, romeo, talk):
     juliet.received()
     juliet.available()
     assert ("", ORCHARD) in talk.presences(juliet)
-
-
-# Directed presence (4.6)
-
-
-def directed(client, to, type_=""):
-    client.send(Presence(type=type_, to=JID.parse(to)))
-
-
-def test_who_was_sent_presence_directly_hears_of_its_end_only(juliet, romeo, talk):
-    juliet.available()
-    romeo.available()
-    romeo.received()
-    directed(juliet, ORCHARD)
-    assert talk.presences(romeo) == [("", BALCONY)]
-    juliet.available(show="away")
-    assert talk.presences(romeo) == []
-    juliet.send("<presence type='unavailable'><status>Adieu!</status></presence>")
-    gone = romeo.receive_presence()
-    assert (gone.type, gone.from_.text, gone.to.text) == ("unavailable", BALCONY, ORCHARD)
-    assert gone.element.find_text("status") == "Adieu!"
-    juliet.disconnect()
-    assert talk.presences(romeo) == []
-
-
-def test_the_end_is_told_when_the_session_is_lost(juliet, romeo, talk):
-    juliet.available()
-    romeo.available()
-    directed(juliet, ORCHARD)
-    romeo.received()
-    juliet.drop()
-    assert talk.presences(romeo) == [("unavailable", BALCONY)]
-
-
-def test_the_end_is_told_for_a_session_that_was_never_available(juliet, romeo, talk):
-    romeo.available()
-    directed(juliet, ORCHARD)
-    romeo.received()
-    juliet.drop()
-    assert talk.presences(romeo) == [("unavailable", BALCONY)]
-
-
-def test_the_end_is_not_told_twice(juliet, romeo, talk):
-    juliet.available()
-    romeo.available()
-    directed(juliet, ORCHARD)
-    directed(juliet, ORCHARD, "unavailable")
-    romeo.received()
-    juliet.drop()
-    assert talk.presences(romeo) == []
-
-
-def test_a_watcher_hears_of_the_end_once(juliet, romeo, talk):
-    talk.befriend(juliet, romeo)
-    romeo.available()
-    directed(juliet, ORCHARD)
-    juliet.available()
-    directed(juliet, ORCHARD)
-    romeo.received()
-    juliet.drop()
-    assert talk.presences(romeo) == [("unavailable", BALCONY)]
-
-
-def test_an_accounts_own_sessions_hear_of_the_end_once(capulet, juliet, talk):
-    chamber = capulet.connect(f"{JULIET}/chamber")
-    chamber.available()
-    juliet.available()
-    directed(juliet, f"{JULIET}/chamber")
-    chamber.received()
-    juliet.drop()
-    assert talk.presences(chamber) == [("unavailable", BALCONY)]
-
-
-def test_directed_unavailable_presence_leaves_the_broadcast_as_it_was(juliet, romeo, talk):
-    talk.befriend(juliet, romeo)
-    romeo.available()
-    juliet.available()
-    directed(juliet, ORCHARD, "unavailable")
-    romeo.received()
-    juliet.available(show="away")
-    assert talk.presences(romeo) == [("", BALCONY)]
-
-
-def test_directed_presence_has_a_bound(server, talk):
-    capulet = server.host("capulet.example", roster={"max_directed": 2})
-    juliet = capulet.connect(BALCONY)
-    romeo = capulet.connect(ORCHARD)
-    romeo.available()
-    romeo.received()
-    directed(juliet, f"{ROMEO}/a")
-    directed(juliet, f"{ROMEO}/b")
-    directed(juliet, f"{ROMEO}/b")
-    directed(juliet, ORCHARD)
-    assert romeo.received() == []
-    refused = juliet.receive_presence()
-    assert (refused.type, refused.from_.text) == ("error", ORCHARD)
-    directed(juliet, f"{ROMEO}/a", "unavailable")
-    directed(juliet, ORCHARD)
-    assert talk.presences(romeo) == [("", BALCONY)]
-
-
-def test_leaving_twice_is_told_once(juliet, romeo, talk):
-    romeo.available()
-    directed(juliet, ORCHARD)
-    juliet.available()
-    juliet.unavailable()
-    romeo.received()
-    juliet.drop()
-    assert talk.presences(romeo) == []
 
 
 # Who may see (robustness rule 29)

@@ -1,219 +1,17 @@
-"""Subscriptions: asking, answering, ending (RFC 6121, section 3)."""
+"""Subscriptions: answering, ending, pre-approval (RFC 6121, 3.1.5 to 3.4)."""
 
 import pytest
 
-from stonechat import hookimpl
-from stonechat.auth import AuthUnavailable
 from stonechat.errors import StanzaError
-from stonechat.jid import JID
-from stonechat.plugin import HANDLED
 from stonechat.stanza import Element, Presence
 
 ROMEO = "romeo@capulet.example"
 JULIET = "juliet@capulet.example"
-NICK = "http://jabber.org/protocol/nick"
 
 
 def subscription(client, talk, jid):
     item = talk.items(client).get(str(jid), {})
     return item.get("subscription"), item.get("ask"), item.get("approved")
-
-
-# Asking (3.1)
-
-
-def test_asking_adds_the_contact_and_marks_it(juliet, romeo, talk):
-    talk.get(juliet)
-    talk.say(juliet, "subscribe", ROMEO)
-    assert talk.push(juliet).attributes == {
-        "jid": ROMEO,
-        "subscription": "none",
-        "ask": "subscribe",
-    }
-
-
-def test_asking_keeps_name_and_groups(juliet, romeo, talk):
-    talk.set(juliet, ROMEO, "Romeo", ["Friends"])
-    talk.say(juliet, "subscribe", ROMEO)
-    (item,) = talk.get(juliet).elements
-    assert item.get("name") == "Romeo"
-    assert item.find_text("group") == "Friends"
-
-
-def test_a_request_goes_to_all_available_resources_between_bare_jids(capulet, juliet, romeo, talk):
-    garden = capulet.connect("romeo@capulet.example/garden")
-    silent = capulet.connect("romeo@capulet.example/silent")
-    romeo.available()
-    garden.available(priority=-1)
-    for client in (romeo, garden, silent):
-        client.received()
-    request = Presence(
-        Element(NICK, "nick", None, "Jule"),
-        type="subscribe",
-        id="xk3h1v69",
-        to=JID.parse("romeo@capulet.example/garden"),
-    )
-    juliet.send(request)
-    for client in (romeo, garden):
-        presence = client.receive_presence()
-        assert presence.type == "subscribe"
-        assert presence.from_.text == JULIET
-        assert presence.to.text == ROMEO
-        assert presence.id == "xk3h1v69"
-        assert presence.find(NICK, "nick").text == "Jule"
-    assert silent.received() == []
-
-
-def test_a_request_is_not_in_the_roster_of_who_is_asked(juliet, romeo, talk):
-    talk.get(romeo)
-    talk.say(juliet, "subscribe", ROMEO)
-    assert talk.pushes(romeo) == []
-    assert talk.items(romeo) == {}
-
-
-def test_a_request_is_shown_once_while_it_waits(juliet, romeo, talk):
-    romeo.available()
-    romeo.received()
-    talk.say(juliet, "subscribe", ROMEO)
-    talk.say(juliet, "subscribe", ROMEO)
-    assert talk.presences(romeo) == [("subscribe", JULIET)]
-
-
-def test_a_request_waits_until_it_is_answered(server, capulet, juliet, talk):
-    capulet.create_account("romeo", "secret")
-    request = Presence(Element(NICK, "nick", None, "Jule"), type="subscribe", to=JID.parse(ROMEO))
-    juliet.send(request)
-    server.restart()
-    for resource in ("orchard", "garden"):
-        romeo = capulet.connect(f"{ROMEO}/{resource}")
-        romeo.available()
-        (asked,) = [p for p in romeo.received() if p.type == "subscribe"]
-        assert asked.from_.text == JULIET
-        assert asked.find(NICK, "nick").text == "Jule"
-    talk.say(romeo, "subscribed", JULIET)
-    again = capulet.connect(f"{ROMEO}/again")
-    again.available()
-    assert ("subscribe", JULIET) not in talk.presences(again)
-
-
-def test_a_request_comes_again_with_every_initial_presence_only(capulet, juliet, romeo, talk):
-    talk.say(juliet, "subscribe", ROMEO)
-    romeo.available()
-    romeo.available(show="away")
-    assert [kind for kind, _ in talk.presences(romeo)].count("subscribe") == 1
-    romeo.unavailable()
-    romeo.available()
-    assert [kind for kind, _ in talk.presences(romeo)].count("subscribe") == 1
-
-
-def test_of_a_huge_request_the_fact_is_stored(capulet, juliet, talk):
-    capulet.create_account("romeo", "secret")
-    status = Element("jabber:client", "status", None, "O " * 10_000)
-    juliet.send(Presence(status, type="subscribe", id="a", to=JID.parse(ROMEO)))
-    romeo = capulet.connect(f"{ROMEO}/orchard")
-    romeo.available()
-    (asked,) = [p for p in romeo.received() if p.type == "subscribe"]
-    assert (asked.id, asked.children) == ("a", ())
-
-
-def test_requests_to_one_account_have_a_bound(server, talk):
-    capulet = server.host("capulet.example", roster={"max_requests": 2})
-    romeo = capulet.connect(f"{ROMEO}/orchard")
-    for name in ("juliet", "nurse", "peter"):
-        client = capulet.connect(f"{name}@capulet.example/house")
-        talk.say(client, "subscribe", ROMEO)
-        assert client.received() == []
-    romeo.available()
-    asked = [jid for kind, jid in talk.presences(romeo) if kind == "subscribe"]
-    assert asked == ["juliet@capulet.example", "nurse@capulet.example"]
-
-
-def test_asking_an_account_that_does_not_exist_leads_to_silence(capulet, juliet, talk):
-    talk.say(juliet, "subscribe", "nobody@capulet.example")
-    assert juliet.received() == []
-    assert subscription(juliet, talk, "nobody@capulet.example") == ("none", "subscribe", None)
-    capulet.create_account("nobody", "secret")
-    nobody = capulet.connect("nobody@capulet.example/here")
-    nobody.available()
-    assert ("subscribe", JULIET) not in talk.presences(nobody)
-
-
-def test_a_request_is_refused_for_now_when_accounts_cannot_be_looked_up(
-    capulet, juliet, talk, monkeypatch
-):
-    def fail(localpart):
-        raise AuthUnavailable("the directory is away")
-
-    juliet.available()
-    juliet.received()
-    monkeypatch.setattr(capulet.kernel.accounts, "exists", fail)
-    request = Presence(type="subscribe", from_=juliet.jid, to=JID.parse(ROMEO))
-    capulet.kernel.route(request)
-    error = juliet.receive_presence().element.find("error")
-    assert error.get("type") == "wait"
-
-
-@pytest.mark.parametrize("kind", ["subscribe", "subscribed", "unsubscribe", "unsubscribed"])
-def test_a_subscription_to_oneself_leads_to_nothing(juliet, talk, kind):
-    juliet.available()
-    talk.get(juliet)
-    juliet.received()
-    talk.say(juliet, kind, JULIET)
-    talk.say(juliet, kind, f"{JULIET}/chamber")
-    assert juliet.received() == []
-    assert talk.items(juliet) == {}
-
-
-@pytest.mark.parametrize("kind", ["subscribe", "subscribed", "unsubscribe", "unsubscribed"])
-def test_what_claims_to_come_from_oneself_leads_to_nothing(capulet, juliet, talk, kind):
-    juliet.available()
-    talk.get(juliet)
-    juliet.received()
-    capulet.kernel.route(Presence(type=kind, from_=juliet.jid, to=juliet.bare))
-    assert juliet.received() == []
-    assert capulet.kernel.service("roster").requests("juliet") == frozenset()
-
-
-def test_asking_needs_room_in_the_roster(server, talk):
-    capulet = server.host("capulet.example", roster={"max_items": 1})
-    juliet = capulet.connect("juliet@capulet.example/balcony")
-    romeo = capulet.connect(f"{ROMEO}/orchard")
-    romeo.available()
-    romeo.received()
-    talk.set(juliet, "nurse@capulet.example")
-    talk.say(juliet, "subscribe", ROMEO)
-    refused = juliet.receive_presence()
-    assert refused.type == "error"
-    assert refused.has("jabber:client", "error")
-    assert romeo.received() == []
-    assert list(talk.items(juliet)) == ["nurse@capulet.example"]
-
-
-class Guard:
-    """A plugin against unwanted requests; it starts before the roster."""
-
-    def __init__(self, host, options):
-        pass
-
-    @hookimpl
-    def stonechat_presence_from_user(self, session, presence):
-        if presence.to.localpart == "tybalt":
-            raise StanzaError("policy-violation")
-
-    @hookimpl
-    def stonechat_presence_to_user(self, presence):
-        return HANDLED if presence.to.localpart == "nurse" else None
-
-
-def test_what_another_plugin_refuses_changes_no_roster(server, talk):
-    capulet = server.host("capulet.example", plugin_classes={"guard": Guard}, roster={})
-    juliet = capulet.connect("juliet@capulet.example/balcony")
-    nurse = capulet.connect("nurse@capulet.example/kitchen")
-    talk.say(juliet, "subscribe", "tybalt@capulet.example")
-    assert juliet.receive_presence().type == "error"
-    talk.say(juliet, "subscribe", nurse.bare)
-    assert list(talk.items(juliet)) == ["nurse@capulet.example"]
-    assert capulet.kernel.service("roster").requests("nurse") == frozenset()
 
 
 # Approving (3.1.5, 3.1.6)
@@ -283,10 +81,12 @@ def test_a_server_that_has_forgotten_its_subscription_is_answered(juliet, montag
     talk.say(juliet, "subscribed", "romeo@montague.example")
     romeo.received()
     juliet.received()
-    ask = Presence(type="subscribe", from_=romeo.bare, to=juliet.bare)
+    ask = Presence(type="subscribe", id="xk3h1v69", from_=romeo.bare, to=juliet.bare)
     montague.kernel.route(ask)
     assert talk.presences(juliet) == []
-    assert talk.presences(romeo) == [("subscribed", JULIET), ("", f"{JULIET}/balcony")]
+    answer, presence = romeo.received()
+    assert (answer.type, answer.from_.text, answer.id) == ("subscribed", JULIET, "xk3h1v69")
+    assert (presence.type, presence.from_.text) == ("", f"{JULIET}/balcony")
 
 
 # Refusing and cancelling (3.2)
@@ -313,10 +113,11 @@ def test_who_cancels_a_subscription_is_no_longer_seen(juliet, romeo, talk):
     talk.befriend(juliet, romeo)
     talk.say(romeo, "unsubscribed", JULIET)
     assert talk.push(romeo).attributes == {"jid": JULIET, "subscription": "to"}
-    cancelled, push, gone = juliet.received()
+    # While she still is subscribed, she hears that he is gone (3.2.2).
+    gone, cancelled, push = juliet.received()
+    assert (gone.type, gone.from_.text) == ("unavailable", f"{ROMEO}/orchard")
     assert (cancelled.type, cancelled.from_.text) == ("unsubscribed", ROMEO)
     assert push.payload.first().attributes == {"jid": ROMEO, "subscription": "from"}
-    assert (gone.type, gone.from_.text) == ("unavailable", f"{ROMEO}/orchard")
     romeo.available(show="away")
     assert talk.presences(juliet) == []
 
@@ -368,8 +169,8 @@ def test_removing_a_contact_ends_both_subscriptions(juliet, romeo, talk):
     talk.remove(juliet, ROMEO)
     assert [p for p in talk.presences(romeo) if p[0]] == [
         ("unsubscribe", JULIET),
-        ("unsubscribed", JULIET),
         ("unavailable", f"{JULIET}/balcony"),
+        ("unsubscribed", JULIET),
     ]
     assert ("unavailable", f"{ROMEO}/orchard") in talk.presences(juliet)
     assert subscription(romeo, talk, JULIET) == ("none", None, None)
@@ -383,13 +184,18 @@ def test_removing_a_contact_withdraws_a_request(juliet, romeo, talk):
     assert ("subscribe", JULIET) not in talk.presences(romeo)
 
 
-def test_removing_a_contact_refuses_its_request(juliet, romeo, talk):
+def test_removing_a_contact_leaves_its_request_to_be_answered(juliet, romeo, talk):
+    """3.1.3, case 4: until Juliet either approves or denies it."""
+    talk.say(juliet, "subscribe", ROMEO)
+    talk.say(romeo, "subscribed", JULIET)
     talk.say(romeo, "subscribe", JULIET)
-    talk.set(juliet, ROMEO)
     talk.remove(juliet, ROMEO)
-    assert subscription(romeo, talk, JULIET) == ("none", None, None)
+    assert subscription(romeo, talk, JULIET) == ("none", "subscribe", None)
     juliet.available()
-    assert ("subscribe", ROMEO) not in talk.presences(juliet)
+    assert ("subscribe", ROMEO) in talk.presences(juliet)
+    talk.say(juliet, "subscribed", ROMEO)
+    assert subscription(juliet, talk, ROMEO) == ("from", None, None)
+    assert subscription(romeo, talk, JULIET) == ("to", None, None)
 
 
 # Pre-approval (3.4)

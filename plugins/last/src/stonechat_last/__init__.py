@@ -111,8 +111,11 @@ class Plugin:
     @concerns(f"{NS_LAST} query")
     def stonechat_iq_to_user(self, iq: Iq) -> None:
         """What a client would answer is kept from strangers too ("Online User Query")."""
-        # Accounts that do not exist come here too, so this tells nothing of them.
-        if iq.type == "get" and not self.host.may_see_presence(iq.to.bare, iq.from_):
+        # Accounts that do not exist come here too, so this tells nothing of them. What is
+        # asked of the bare JID we answer ourselves.
+        if iq.type != "get" or not iq.to.resource:
+            return
+        if not self.host.may_see_presence(iq.to.bare, iq.from_):
             raise StanzaError("forbidden")
 
     def _query(self, seconds: float) -> Element:

@@ -13,7 +13,7 @@ from stonechat.jid import JID
 from stonechat.namespaces import NS_ROSTER
 from stonechat.options import PluginOptions, option
 from stonechat.plugin import HANDLED, Handled, concerns, hookimpl
-from stonechat.stanza import Presence
+from stonechat.stanza import Iq, Presence
 from stonechat.xml import Element
 from stonechat_roster.broadcast import Broadcast
 from stonechat_roster.items import Item
@@ -53,6 +53,13 @@ class Options(PluginOptions):
         ge=1,
         le=100_000,
     )
+    ask_again_after: int = option(
+        86_400,
+        "Seconds after which a subscription request to another server that nobody has"
+        " answered is sent again, whenever its sender comes online.",
+        ge=0,
+        le=31_536_000,
+    )
     cached_rosters: int = option(
         256,
         "Rosters to keep in memory beside those of accounts that are online.",
@@ -71,7 +78,12 @@ class Plugin:
         self.host = host
         self.store = Store(host, options.cached_rosters)
         pushes = Pushes(host)
-        self.broadcast = Broadcast(host, self.store, options.max_directed)
+        self.broadcast = Broadcast(
+            host,
+            self.store,
+            max_directed=options.max_directed,
+            ask_again_after=options.ask_again_after,
+        )
         self.subscriptions = Subscriptions(
             host,
             self.store,
@@ -114,7 +126,12 @@ class Plugin:
     def stonechat_account_iq_handlers(self) -> Mapping[tuple[str, str], IqHandler]:
         return {("get", NS_ROSTER): self.requests.get, ("set", NS_ROSTER): self.requests.set}
 
-    # Stanzas; last, so that what other plugins refuse changes no roster
+    @hookimpl
+    @concerns(f"{NS_ROSTER} query")
+    def stonechat_iq_to_user(self, iq: Iq) -> None:
+        self.requests.refuse_others(iq)
+
+    # Presence; last, so that what other plugins refuse changes no roster
 
     @hookimpl(trylast=True)
     def stonechat_presence_from_user(self, session: Session, presence: Presence) -> Handled | None:
@@ -125,9 +142,15 @@ class Plugin:
         return None
 
     @hookimpl(trylast=True)
-    @concerns("type:probe", *(f"type:{kind}" for kind in sorted(KINDS)))
+    @concerns(*(f"type:{kind}" for kind in sorted(KINDS | {"probe", "unavailable", "error"})))
     def stonechat_presence_to_user(self, presence: Presence) -> Handled | None:
-        if presence.type == "probe":
+        kind = presence.type
+        if kind == "unavailable":
+            self.broadcast.shown_out(presence)
+            return None
+        if kind == "error":
+            return self.subscriptions.failed(presence)
+        if kind == "probe":
             self.broadcast.answer_probe(presence)
             return HANDLED
         return self.subscriptions.received(presence)

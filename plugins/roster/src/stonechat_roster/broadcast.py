@@ -11,7 +11,7 @@ from stonechat.errors import StanzaError
 from stonechat.host import Host, Session
 from stonechat.jid import JID
 from stonechat.stanza import Presence, Stanza
-from stonechat_roster.items import Roster
+from stonechat_roster.items import Roster, version_text
 from stonechat_roster.locks import Locks
 from stonechat_roster.marks import NAME, Marks, marks_of
 from stonechat_roster.store import Store
@@ -22,14 +22,19 @@ TURN = 64
 # One presence of a session is told at a time; telling it may take turns of others.
 TELL_SECONDS = 60.0
 
+_MAY_SEND = "stonechat_may_send_presence"
+
 
 class Broadcast:
     """Tells presence to those who may see it, and asks for that of others."""
 
-    def __init__(self, host: Host, store: Store, max_directed: int) -> None:
+    def __init__(
+        self, host: Host, store: Store, *, max_directed: int, ask_again_after: int
+    ) -> None:
         self._host = host
         self._store = store
         self._max_directed = max_directed
+        self._ask_again_after = ask_again_after
         self._turns = Locks(TELL_SECONDS)
 
     # A session's own presence
@@ -49,9 +54,11 @@ class Broadcast:
         roster = self._store.roster(account.localpart)
         # 4.2.2 and 4.4.2: the account's own resources too, this one among them.
         self._host.route(presence.copy_for(account))
-        self._route_all(presence.copy_for(contact) for contact in roster.watchers)
+        watchers = self._audience(session.jid, roster.watchers)
+        self.route_all(presence.copy_for(contact) for contact in watchers)
         if is_initial:
-            self._route_all(self._presence_for(session, roster))
+            self.route_all(self._presence_for(session, roster))
+            self.route_all(self._requests_of(account, roster))
             if roster.requests:
                 self._redeliver_requests(session)
 
@@ -63,20 +70,33 @@ class Broadcast:
             if other.presence is not None and other.jid != own:
                 yield other.presence.copy_for(own)
         for contact in roster.sources:
+            if self._is_shut_out(account, contact):
+                continue
             if contact.domain != self._host.name or not contact.localpart:
-                # 4.3.1
-                yield Presence(type="probe", from_=own, to=contact)
+                # 4.3: between bare JIDs, and so all of the account's resources are answered.
+                yield Presence(type="probe", from_=account, to=contact)
                 continue
             # The answer to a probe, without the probe; silence where it would be a refusal.
-            here = self._available(contact)
+            here = self.available(contact)
             if here and self.may_see(contact, account):
                 for known in here:
-                    yield known.copy_for(own)
+                    if self.may_send(cast(JID, known.from_), account):
+                        yield known.copy_for(own)
+
+    def _requests_of(self, account: JID, roster: Roster) -> Iterator[Stanza]:
+        """Requests of the account's own, anew: the first may have been lost (3.1.2)."""
+        # An item changes at that time or later.
+        for item in roster.unanswered(self._host.now() - self._ask_again_after * 1_000_000):
+            if item.jid.domain != self._host.name and not self._is_shut_out(account, item.jid):
+                id_ = f"again-{version_text(item.changed)}"
+                yield Presence(type="subscribe", id=id_, from_=account, to=item.jid)
 
     def _redeliver_requests(self, session: Session) -> None:
         # 3.1.3, case 4: whenever the account has a new resource, until it answers.
-        for stanza in self._store.requests(session.jid.localpart):
-            session.send(Stanza.from_bytes(stanza))
+        for octets in self._store.requests(session.jid.localpart):
+            request = Stanza.from_bytes(octets)
+            if not self._is_shut_out(session.jid, cast(JID, request.from_)):
+                session.send(request)
 
     def _tell_gone(self, session: Session, presence: Presence) -> None:
         account = session.jid.bare
@@ -85,12 +105,13 @@ class Broadcast:
         if session.is_open:
             session.send(presence.copy_for(session.jid))
         self._host.route(presence.copy_for(account))
-        self._route_all(presence.copy_for(contact) for contact in roster.watchers)
+        watchers = self._audience(session.jid, roster.watchers)
+        self.route_all(presence.copy_for(contact) for contact in watchers)
         marks: Marks | None = session.data.get(NAME)
         if marks is not None and marks.directed:
             others = [jid for jid in marks.directed if not roster.grants(jid.bare)]
             marks.directed = None
-            self._route_all(presence.copy_for(jid) for jid in others)
+            self.route_all(presence.copy_for(jid) for jid in others)
 
     def closed(self, session: Session) -> None:
         """A session is over: those whom it addressed while it was not available hear of it."""
@@ -98,7 +119,7 @@ class Broadcast:
         if marks is not None and marks.directed:
             gone = Presence(type="unavailable", from_=session.jid)
             with self._turns.hold(session.jid.text):
-                self._route_all(gone.copy_for(jid) for jid in marks.directed)
+                self.route_all(gone.copy_for(jid) for jid in marks.directed)
 
     # Directed presence
 
@@ -124,6 +145,46 @@ class Broadcast:
             raise StanzaError("resource-constraint", "This goes to too many addresses at once.")
         marks.directed[to] = None
 
+    def directed_by(self, session: Session) -> tuple[JID, ...]:
+        """Whom a session has sent presence directly, and who has not heard of its end."""
+        marks: Marks | None = session.data.get(NAME)
+        return () if marks is None or marks.directed is None else tuple(marks.directed)
+
+    def forget_directed(self, session: Session, jid: JID) -> None:
+        """Somebody hears by other means that a session is gone."""
+        marks: Marks | None = session.data.get(NAME)
+        if marks is not None and marks.directed is not None:
+            marks.directed.pop(jid, None)
+
+    def shown_out(self, presence: Presence) -> None:
+        """Somebody has told an account's sessions that it is gone: it is told no more (4.6.1)."""
+        to, gone = cast(JID, presence.to), cast(JID, presence.from_)
+        if gone.bare == to.bare:
+            return
+        for session in self._host.sessions(to.localpart):
+            marks: Marks | None = session.data.get(NAME)
+            if marks is not None and marks.directed and to in (session.jid, to.bare):
+                marks.directed.pop(gone, None)
+
+    # Who may hear of whom, as other plugins know
+
+    def may_send(self, sender: JID, contact: JID) -> bool:
+        """Whether the presence of a session, by its full JID, may go to a contact now."""
+        if not self._host.has_hook(_MAY_SEND):
+            return True
+        return self._host.first(_MAY_SEND, account=sender, contact=contact) is not False
+
+    def _audience(self, sender: JID, contacts: Iterable[JID]) -> Iterable[JID]:
+        if not self._host.has_hook(_MAY_SEND):
+            return contacts
+        # Asked for each when it is its turn: that may be later.
+        return (contact for contact in contacts if self.may_send(sender, contact))
+
+    def _is_shut_out(self, account: JID, contact: JID) -> bool:
+        """Whether an account exchanges nothing with somebody (XEP-0016, XEP-0191)."""
+        rules = self._host.service("privacy") or self._host.service("blocking")
+        return rules is not None and bool(rules.is_blocked(account.localpart, contact))
+
     # Between two
 
     def may_see(self, account: JID, watcher: JID) -> bool:
@@ -134,14 +195,18 @@ class Broadcast:
 
     def show(self, account: JID, watcher: JID) -> None:
         """Send the presence of an account's available sessions to one who may now see it."""
-        self._route_all(known.copy_for(watcher) for known in self._available(account))
+        self.route_all(
+            known.copy_for(watcher)
+            for known in self.available(account)
+            if self.may_send(cast(JID, known.from_), watcher)
+        )
 
     def hide(self, account: JID, watcher: JID) -> None:
         """Tell one who may no longer see an account's sessions that they are gone."""
-        self._route_all(
+        self.route_all(
             Presence(type="unavailable", from_=session.jid, to=watcher)
             for session in self._host.sessions(account.localpart)
-            if session.presence is not None
+            if session.presence is not None and self.may_send(session.jid, watcher)
         )
 
     def answer_probe(self, probe: Presence) -> None:
@@ -149,21 +214,37 @@ class Broadcast:
         asked, watcher = cast(JID, probe.to), cast(JID, probe.from_)
         account = asked.bare
         if not self.may_see(account, watcher.bare):
-            # Case 1: no account and no permission look the same.
-            refusal = Presence(type="unsubscribed", from_=account, to=watcher.bare)
+            if self._is_shown(asked, watcher):
+                # 4.6.6: that it is there, and no more.
+                self._host.route(Presence(from_=asked, to=watcher))
+                return
+            # Case 1: no account and no permission look the same. A pre-approval stays.
+            refusal = Presence(type="unsubscribed", id=probe.id, from_=account, to=watcher.bare)
             self._host.route(refusal)
             return
-        known = self._available(account)
+        # Sessions that it may not hear of are to it as if they were away.
+        known = [
+            known
+            for known in self.available(account)
+            if self.may_send(cast(JID, known.from_), watcher.bare)
+        ]
         if asked.resource:
-            known = [presence for presence in known if presence.from_ == asked]
+            # Of one resource no more than that it is there; ids as in 4.3.2.1.
+            known = [Presence(id=p.id, from_=asked) for p in known if p.from_ == asked]
         if not known:
             # Case 3
-            self._host.route(Presence(type="unavailable", from_=asked, to=watcher))
+            self._host.route(Presence(type="unavailable", id=probe.id, from_=asked, to=watcher))
             return
         # Case 4
-        self._route_all(presence.copy_for(watcher) for presence in known)
+        self.route_all(presence.copy_for(watcher) for presence in known)
 
-    def _available(self, account: JID) -> list[Presence]:
+    def _is_shown(self, asked: JID, watcher: JID) -> bool:
+        """Whether a session has sent its presence directly to just this address."""
+        session = self._host.session(asked) if asked.resource else None
+        marks: Marks | None = None if session is None else session.data.get(NAME)
+        return marks is not None and marks.directed is not None and watcher in marks.directed
+
+    def available(self, account: JID) -> list[Presence]:
         """The presence of each available session of an account."""
         return [
             session.presence
@@ -171,7 +252,7 @@ class Broadcast:
             if session.presence is not None
         ]
 
-    def _route_all(self, stanzas: Iterable[Stanza]) -> None:
+    def route_all(self, stanzas: Iterable[Stanza]) -> None:
         for count, stanza in enumerate(stanzas, 1):
             self._host.route(stanza)
             if count % TURN == 0:

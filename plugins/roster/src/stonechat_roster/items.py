@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from stonechat.jid import JID
@@ -99,6 +99,10 @@ class Roster:
         if self._watchers is None:
             self._watchers = tuple(i.jid for i in self.items.values() if i.state & FROM)
         return self._watchers
+
+    def unanswered(self, until: int) -> Iterator[Item]:
+        """The items of contacts who were asked, and nothing changed since that moment."""
+        return (i for i in self.items.values() if i.state & OUT and i.changed <= until)
 
     @property
     def sources(self) -> tuple[JID, ...]:

@@ -96,15 +96,23 @@ class Requests:
             raise StanzaError("not-acceptable", "The name of a group is too long.")
         return groups
 
+    def refuse_others(self, iq: Iq) -> None:
+        """Nobody but its owner may ask for a roster (2.1.5 and 2.3.3).
+
+        Said before anybody looks whether there is such an account: the answer is the
+        same where there is none (robustness rule 29; 8.1 lets such a policy come before
+        the service-unavailable of 8.5.1).
+        """
+        to = cast(JID, iq.to)
+        if iq.is_request and not to.resource and to != cast(JID, iq.from_).bare:
+            raise StanzaError("forbidden", "A roster is its owner's.")
+
     def _owner(self, iq: Iq) -> JID:
         """The account whose roster is meant, if it is the sender's own."""
-        sender = cast(JID, iq.from_)
-        account = sender.bare
+        account = cast(JID, iq.from_).bare
         if iq.to is None or iq.to == account:
             return account
-        if sender.domain == self._host.name:
-            raise StanzaError("forbidden", "A roster is its owner's.")
-        # Strangers must not learn which accounts exist (robustness rule 29).
+        # No query, or it would have been refused before: as where there is no such account.
         raise StanzaError("service-unavailable")
 
 

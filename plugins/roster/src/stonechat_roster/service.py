@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from stonechat.errors import StanzaError
-from stonechat.host import Host
+from stonechat.host import Host, Session
 from stonechat.jid import JID
+from stonechat_roster.audience import Audience, Rule
 from stonechat_roster.broadcast import Broadcast
 from stonechat_roster.items import Item
 from stonechat_roster.pushes import Pushes
@@ -37,6 +38,7 @@ class RosterService:
         self._broadcast = broadcast
         self._subscriptions = subscriptions
         self._max_items = max_items
+        self._audience = Audience(host, store, broadcast)
 
     # Reading
 
@@ -63,6 +65,31 @@ class RosterService:
     def requests(self, localpart: str) -> frozenset[JID]:
         """The contacts who have asked to see the account's presence and wait."""
         return self._store.roster(localpart).requests
+
+    def directed(self, localpart: str) -> list[JID]:
+        """Whom sessions of the account have sent presence directly: rooms, for one."""
+        return [
+            jid
+            for session in self._host.sessions(localpart)
+            for jid in self._broadcast.directed_by(session)
+        ]
+
+    # Presence
+
+    def follow(
+        self,
+        localpart: str,
+        changes: Iterable[tuple[Session, Rule, Rule]],
+        addresses: Iterable[JID] = (),
+    ) -> None:
+        """Sessions of the account may show themselves to others than before, or hear of others.
+
+        `changes` has each with its old and its new rule, which are asked about a JID and
+        "out" or "in". `addresses` are the resources that the rules may name. Those who
+        are shut out hear that the session is gone; those who are let in get its presence;
+        the session itself hears the same of them.
+        """
+        self._audience.follow(localpart, changes, addresses)
 
     # Changing
 
@@ -100,13 +127,17 @@ class RosterService:
         return item
 
     def remove(self, localpart: str, jid: JID) -> None:
-        """Take an item out and end its subscriptions; StanzaError item-not-found."""
+        """Take an item out and end its subscriptions; StanzaError item-not-found.
+
+        A request of the contact still waits to be answered: taking the item out is
+        neither approval nor denial (RFC 6121, 3.1.3, case 4).
+        """
         account, jid = JID.make(localpart, self._host.name), jid.bare
         with self._store.change(localpart) as roster:
             if jid not in roster.items:
                 raise StanzaError("item-not-found", "The roster has no such item.")
-            state = roster.state(jid)
-            new = self._store.save(localpart, roster, jid, None, answered=True)
+            state = roster.items[jid].state
+            new = self._store.save(localpart, roster, jid, None)
             self._pushes.removed(localpart, jid, new.version)
         self._subscriptions.part(account, jid, state)
 

@@ -40,14 +40,14 @@ SUBSCRIPTIONS = ("none", "to", "from", "both")
 class Step(NamedTuple):
     """What a stanza leads to.
 
-    `passes`: an outbound stanza is routed, an inbound one delivered. `answers`: the
-    server says subscribed in the account's name. A stanza that does neither changes
-    no state, unless it is one that approves or withdraws the approval.
+    `passes`: an outbound stanza is routed, an inbound one delivered. `answer`: what the
+    server says in the account's name, subscribed or unsubscribed. A stanza that does
+    neither changes no state, unless it is one that approves or withdraws the approval.
     """
 
     state: int
     passes: bool
-    answers: bool = False
+    answer: Literal["", "subscribed", "unsubscribed"] = ""
 
 
 # A.2: does it go out, and what is the new state?
@@ -163,11 +163,16 @@ def outbound(kind: str, state: int) -> Step:
 def inbound(kind: str, state: int) -> Step:
     """What follows when the contact sends a subscription stanza to the account."""
     passes, new = INBOUND[kind][state & ~APPROVED]
+    # Only what the account itself does ends an approval (3.4.2): it outlasts the contact's
+    # unsubscribe, and the unsubscribed that the server then says for the account.
     approved = state & APPROVED
     if kind == "subscribe":
         if state & FROM:
             # 3.1.3, case 2: the contact's server has forgotten what it has.
-            return Step(state, passes=False, answers=True)
+            return Step(state, passes=False, answer="subscribed")
         if approved:
-            return Step((state & ~IN) | FROM, passes=False, answers=True)
+            return Step((state & ~IN) | FROM, passes=False, answer="subscribed")
+    if kind == "unsubscribe" and passes:
+        # A.3.2: so that both servers agree that it is over.
+        return Step(new | approved, passes, "unsubscribed")
     return Step(new | approved, passes)

@@ -56,30 +56,42 @@ class Subscriptions:
             step = outbound(presence.type, before)
             if step.state != before:
                 self._push(localpart, self._save(localpart, roster, contact, step.state))
+        if before & FROM and not step.state & FROM:
+            # 3.2.2: while the contact still has its subscription. Who only asked for one
+            # never saw the account, and learns nothing of its sessions now.
+            self._broadcast.hide(account, contact)
         if step.passes:
             _readdress(presence, account, contact)
             self._host.route(presence)
-        self._presence_follows(account, contact, before, step.state)
+        if step.state & FROM and not before & FROM:
+            # 3.1.5
+            self._broadcast.show(account, contact)
         return HANDLED
 
     def part(self, account: JID, contact: JID, state: int) -> None:
         """Tell a contact that an account no longer has it in its roster (2.5.2)."""
         if state & (TO | OUT):
             self._host.route(Presence(type="unsubscribe", from_=account, to=contact))
+        if state & FROM:
+            # In this order: 3.2.2.
+            self._broadcast.hide(account, contact)
         if state & (FROM | IN):
             self._host.route(Presence(type="unsubscribed", from_=account, to=contact))
-        self._presence_follows(account, contact, state, 0)
 
     # In
 
     def received(self, presence: Presence) -> Handled:
         """A subscription stanza has come for an account: note it, and deliver it if need be."""
-        account, contact = cast(JID, presence.to).bare, cast(JID, presence.from_).bare
+        to = cast(JID, presence.to)
+        account, contact = to.bare, cast(JID, presence.from_).bare
         localpart, kind = account.localpart, presence.type
         if contact == account:
             return HANDLED
+        if to.resource and kind != "subscribe" and self._host.session(to) is None:
+            # 8.5.3.2.2; a request is taken for one to the bare JID (3.1.3).
+            return HANDLED
         step = inbound(kind, self._store.roster(localpart).state(contact))
-        if not step.passes and not step.answers:
+        if not step.passes and not step.answer:
             # Most of what strangers send ends here; it waits for nobody.
             return HANDLED
         if kind == "subscribe" and not self._exists(localpart):
@@ -103,11 +115,27 @@ class Subscriptions:
                 for session in self._recipients(localpart, kind):
                     session.send(presence)
             self._push(localpart, changed)
-        if step.answers:
-            self._host.route(Presence(type="subscribed", from_=account, to=contact))
+        if before & FROM and not step.state & FROM:
+            # 3.3.3
+            self._broadcast.hide(account, contact)
+        if step.answer:
+            self._host.route(Presence(type=step.answer, id=presence.id, from_=account, to=contact))
+        if step.answer == "subscribed":
             self._broadcast.show(account, contact)
-        else:
-            self._presence_follows(account, contact, before, step.state)
+        return HANDLED
+
+    def failed(self, error: Presence) -> Handled | None:
+        """An error for an account has come: show it if it is about a request (3.1.2).
+
+        Requests go out with the bare JID, and so their errors come back to it.
+        """
+        account, contact = cast(JID, error.to), cast(JID, error.from_).bare
+        if account.resource or not self._store.roster(account.localpart).state(contact) & OUT:
+            return None
+        interested = interested_sessions(self._host, account.localpart)
+        for session in self._host.sessions(account.localpart):
+            if session.presence is not None or session in interested:
+                session.send(error)
         return HANDLED
 
     def _exists(self, localpart: str) -> bool:
@@ -150,13 +178,6 @@ class Subscriptions:
     def _push(self, localpart: str, item: Item | None) -> None:
         if item is not None:
             self._pushes.item(localpart, item)
-
-    def _presence_follows(self, account: JID, contact: JID, before: int, after: int) -> None:
-        """Show presence to a new watcher (3.1.5), hide it from a former one (3.2.2)."""
-        if after & FROM and not before & FROM:
-            self._broadcast.show(account, contact)
-        elif before & FROM and not after & FROM:
-            self._broadcast.hide(account, contact)
 
 
 def _readdress(presence: Presence, sender: JID, recipient: JID) -> None:
