@@ -1,10 +1,10 @@
 """Offline Messages (XEP-0160): kept while nobody is there, given to who comes first."""
 
-from datetime import UTC, datetime
+from collections import Counter
 
 import gevent
 
-from stonechat import hookimpl
+from stonechat import hookimpl, timestamps
 from stonechat.commands import CommandError, command
 from stonechat.errors import StanzaError, StorageError
 from stonechat.host import Host, Session
@@ -12,6 +12,8 @@ from stonechat.jid import JID
 from stonechat.namespaces import NS_CLIENT, NS_DELAY, NS_HINTS, NS_STANZA_ID
 from stonechat.options import ByteSize, DurationOrOff, PluginOptions, option
 from stonechat.stanza import Element, Message, Presence, Stanza
+from stonechat_offline.backlog import Backlog
+from stonechat_offline.parcel import LOOK_SECONDS, Parcel
 from stonechat_offline.spool import SCHEMA, Kept, Spool
 
 FEATURE = "msgoffline"
@@ -21,10 +23,13 @@ NS_CHAT_STATES = "http://jabber.org/protocol/chatstates"  # XEP-0085
 _ACCOMPANIMENT = {NS_CHAT_STATES, NS_HINTS, NS_DELAY, NS_STANZA_ID}
 _THREAD = f"{NS_CLIENT} thread"
 
+# In the data of a session whose presence has come to us.
+SEEN = "offline"
+
 RETRY_SECONDS = 30.0
 EXPIRY_SECONDS = 3600.0
-# How often to look whether a client that reads slowly has caught up.
-_LOOK_SECONDS = 0.2
+# About what it takes to write a message.
+WRITE_SECONDS = 0.002
 
 
 class Options(PluginOptions):
@@ -43,12 +48,20 @@ class Plugin:
         self.host = host
         self.options = options
         self.spool = Spool(host.storage, host.name)
-        # Accounts whose messages are on their way now, and whether more has come.
-        self.under_way: dict[str, bool] = {}
+        # Accounts whose messages are on their way now, and to whom.
+        self.under_way: dict[str, Session] = {}
+        # Those of them for which more has come.
+        self.more: set[str] = set()
+        # Accounts and how many of their messages are being written now.
+        self.putting: Counter[str] = Counter()
+        # What holds back new messages of sessions that are to get old ones.
+        self.backlogs: dict[JID, Backlog] = {}
         # Accounts to try again, because the store failed; no more than are logged in.
         self.put_off: set[str] = set()
 
     def start(self) -> None:
+        for session in self.host.all_sessions():
+            session.data[SEEN] = True
         if self.options.expire_after:
             self.host.call_every(EXPIRY_SECONDS, self.expire)
 
@@ -68,21 +81,47 @@ class Plugin:
             # Gone with the moment; an error would only tell who is not there.
             return True
         localpart = message.to.localpart
-        if not self.keep(localpart, message):
-            return None  # full: "service-unavailable", as XEP-0160 has it
-        # A session may have become available while we wrote, or reads too slowly.
+        # A session that is there reads too slowly. When it has caught up, nothing newer
+        # may reach it before this message.
         if session := self.receiver(localpart):
-            self.host.spawn(self.deliver, session)
-        return True
+            self.hold_back(session)
+        self.putting[localpart] += 1
+        try:
+            # None: full; "service-unavailable", as XEP-0160 has it.
+            return self.keep(localpart, message) or None
+        finally:
+            self.putting[localpart] -= 1
+            if not self.putting[localpart]:
+                del self.putting[localpart]
+            # One may have become available while we wrote, too.
+            if session := self.receiver(localpart):
+                self.host.spawn(self.deliver, session)
 
     def keep(self, localpart: str, message: Message) -> bool:
         """Store a message; it is committed when this returns. False if there is no room."""
         limits = (self.options.max_messages, self.options.max_bytes)
+        sent_at = self.sent_at(message)
         try:
-            return self.spool.put(localpart, message.to_bytes(), self.host.now(), limits)
+            return self.spool.put(localpart, message.to_bytes(), sent_at, limits)
         except StorageError as error:
             self.host.log.error("message not kept", reason=str(error))
             raise StanzaError("resource-constraint", type="wait") from None
+
+    def sent_at(self, message: Message) -> int:
+        """When it came to this server; one that was under way before says so."""
+        stamp = self.stamp_of(message)
+        try:
+            return timestamps.read(stamp) if stamp else self.host.now()
+        except ValueError:
+            return self.host.now()
+
+    def stamp_of(self, message: Message) -> str:
+        """What this server said of its time, or `""`; nobody else can say that in its name."""
+        if message.has(NS_DELAY, "delay"):
+            for delay in message.element.find_all("delay", NS_DELAY):
+                if delay.get("from") == self.host.name:
+                    return delay.get("stamp")
+        return ""
 
     # Out
 
@@ -90,32 +129,62 @@ class Plugin:
     def stonechat_presence_changed(
         self, session: Session, presence: Presence, previous: Presence | None
     ) -> None:
+        session.data[SEEN] = True
         if presence.type or session.priority < 0:
             return
         if previous is None or previous.priority < 0:
+            # From this very moment on: what comes now is newer than what waits.
+            self.hold_back(session)
             # Not here: a client that does not read must not keep its connection busy.
             self.host.spawn(self.deliver, session)
+
+    def hold_back(self, session: Session) -> None:
+        """Have new messages wait until the session has the old ones."""
+        if session.jid not in self.backlogs:
+            self.backlogs[session.jid] = Backlog(session, self.host.now)
 
     def deliver(self, session: Session) -> None:
         """Give a session all messages of its account, in the order they came.
 
-        They are deleted when they have left our memory: after a crash they come again.
-        Of two sessions one gets them; it makes sure that nothing is left.
+        They are deleted when the session has them: after a crash they come again. Of two
+        sessions one gets them; it makes sure that nothing is left.
         """
         localpart = session.jid.localpart
         if localpart in self.under_way:
-            self.under_way[localpart] = True
+            self.more.add(localpart)
+            if self.under_way[localpart] is not session:
+                # It may take long, and is none of this one's business.
+                self.end(session.jid)
             return
         try:
-            self.under_way[localpart] = True
-            while self.under_way[localpart]:
-                self.under_way[localpart] = False
-                self.deliver_all(localpart, session)
+            self.under_way[localpart] = session
+            self.more.add(localpart)
+            while localpart in self.more:
+                self.more.discard(localpart)
+                self.deliver_all(session)
         except StorageError as error:
             self.host.log.error("messages not delivered yet", reason=str(error))
             self.deliver_later(localpart)
         finally:
             del self.under_way[localpart]
+            self.more.discard(localpart)
+            self.end(session.jid)
+        # What this session has not got may be another's.
+        if not session.is_open and (other := self.receiver(localpart)):
+            self.hold_back(other)
+            self.deliver(other)
+
+    def end(self, jid: JID) -> None:
+        """Hold nothing back any more."""
+        backlog = self.backlogs.pop(jid, None)
+        if backlog is None:
+            return
+        for message, release in backlog.remove():
+            try:
+                self.host.redeliver(message)
+            except StanzaError as error:
+                self.host.bounce(message, error)
+            release()
 
     def deliver_later(self, localpart: str) -> None:
         if localpart not in self.put_off:
@@ -125,42 +194,67 @@ class Plugin:
     def deliver_again(self, localpart: str) -> None:
         self.put_off.discard(localpart)
         if session := self.receiver(localpart):
+            self.hold_back(session)
             self.deliver(session)
 
-    def deliver_all(self, localpart: str, session: Session | None) -> None:
-        while session is not None:
-            while session.is_open and not session.takes_messages:
-                gevent.sleep(_LOOK_SECONDS)
+    def deliver_all(self, session: Session) -> None:
+        localpart = session.jid.localpart
+        backlog = self.backlogs.get(session.jid)
+        if backlog is None or backlog.session is not session:
+            return  # it has ended meanwhile
+        while session.is_open:
+            while session.is_open and not backlog.client_reads:
+                gevent.sleep(LOOK_SECONDS)
             messages = self.spool.first(localpart)
-            if not messages:
-                return
+            if localpart in self.putting and not messages:
+                gevent.sleep(WRITE_SECONDS)
+                continue
+            older = [message for message in messages if message.stored_at < backlog.since]
+            if not older:
+                # All the rest is newer than what we hold.
+                if not messages and not backlog.is_full:
+                    return
+                backlog.let_go()
+                continue
+            parcel = Parcel()
             oldest = self.oldest()
-            for message in messages:
+            for message in older:
                 if message.stored_at >= oldest:
-                    self.send(session, message)
-            wait_until_sent(session)
-            if session.is_open:
-                self.spool.delete([message.id for message in messages])
-            else:
-                # What was on its way comes again.
-                session = self.receiver(localpart)
+                    self.send(backlog, message, parcel)
+                else:
+                    parcel.arrived(message.id)
+            parcel.wait(backlog)
+            self.spool.delete(parcel.there)
 
-    def send(self, session: Session, kept: Kept) -> None:
+    def send(self, backlog: Backlog, kept: Kept, parcel: Parcel) -> None:
         try:
             message = Stanza.from_bytes(kept.stanza)
         except ValueError as error:
             self.host.log.error("kept message is damaged", id=kept.id, reason=str(error))
+            parcel.arrived(kept.id)
             return
-        stamp = f"{datetime.fromtimestamp(kept.stored_at // 1_000_000, UTC):%Y-%m-%dT%H:%M:%SZ}"
-        message.append(
-            Element(NS_DELAY, "delay", {"from": self.host.name, "stamp": stamp}, "Offline Storage")
-        )
-        session.send(message)
+        if not self.stamp_of(message):
+            stamp = timestamps.written(kept.stored_at)
+            message.append(
+                Element(
+                    NS_DELAY, "delay", {"from": self.host.name, "stamp": stamp}, "Offline Storage"
+                )
+            )
+        parcel.send(backlog.next, kept.id, message)
 
     def receiver(self, localpart: str) -> Session | None:
-        """A session that takes messages to the bare JID."""
+        """A session that takes messages to the bare JID.
+
+        Not one whose first presence is still with other plugins: they may have something
+        older for it.
+        """
         for session in self.host.sessions(localpart):
-            if session.presence is not None and session.priority >= 0 and session.is_open:
+            if (
+                session.presence is not None
+                and session.priority >= 0
+                and session.is_open
+                and SEEN in session.data
+            ):
                 return session
         return None
 
@@ -204,18 +298,6 @@ class Plugin:
         if not jid.localpart or not self.host.accounts.exists(jid.localpart):
             raise CommandError(f"There is no account {jid.bare}.")
         return jid.localpart
-
-
-def wait_until_sent(session: Session) -> None:
-    """Wait until nothing is queued for a session any more, or until it is closed.
-
-    What is queued is in our memory only, and lost with the client or the process (R1).
-    """
-    # Usually all of it leaves before this greenlet has its next turn.
-    pause = 0.0
-    while session.is_open and session.unsent:
-        gevent.sleep(pause)
-        pause = min(pause + 0.01, _LOOK_SECONDS)
 
 
 def says_something(message: Message) -> bool:

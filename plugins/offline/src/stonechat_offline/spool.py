@@ -1,7 +1,9 @@
-"""The spool: messages in the store, in the order they came."""
+"""The spool: messages in the store, in the order of their times."""
+
+from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from sqlalchemy import (
     Column,
@@ -27,6 +29,9 @@ from stonechat.storage import (
     host_column,
 )
 
+if TYPE_CHECKING:
+    from alembic.operations import Operations
+
 # What is read at once: at least one message, at most so much.
 PAGE_MESSAGES = 100
 PAGE_BYTES = 65536
@@ -45,11 +50,21 @@ _messages = Table(
     Column("size", Integer, nullable=False),
     Column("stanza", StanzaBytes, nullable=False),
     # The size is here so that counting what an account has need not touch the messages.
-    Index("offline_messages_by_account", "host", "localpart", "id", "size"),
+    Index("offline_messages_in_order", "host", "localpart", "stored_at", "id", "size"),
     Index("offline_messages_by_age", "host", "stored_at"),
 )
 
-SCHEMA = Schema("offline", 1, _metadata)
+
+def _order_by_time(op: Operations) -> None:
+    op.create_index(
+        "offline_messages_in_order",
+        "offline_messages",
+        ["host", "localpart", "stored_at", "id", "size"],
+    )
+    op.drop_index("offline_messages_by_account", "offline_messages")
+
+
+SCHEMA = Schema("offline", 2, _metadata, {2: _order_by_time})
 
 _IS_OF = (
     _messages.c.host == bindparam("its_host"),
@@ -60,13 +75,13 @@ _TOTAL = select(func.count(), func.coalesce(func.sum(_messages.c.size), 0)).wher
 _SIZES = (
     select(_messages.c.id, _messages.c.size)
     .where(*_IS_OF)
-    .order_by(_messages.c.id)
+    .order_by(_messages.c.stored_at, _messages.c.id)
     .limit(PAGE_MESSAGES)
 )
 _PAGE = (
     select(_messages.c.id, _messages.c.stored_at, _messages.c.stanza)
-    .where(*_IS_OF, _messages.c.id <= bindparam("last"))
-    .order_by(_messages.c.id)
+    .where(_messages.c.id.in_(bindparam("ids", expanding=True)))
+    .order_by(_messages.c.stored_at, _messages.c.id)
 )
 _DELETE = delete(_messages).where(_messages.c.id.in_(bindparam("ids", expanding=True)))
 _CLEAR = delete(_messages).where(*_IS_OF)
@@ -121,15 +136,16 @@ class Spool:
         key = self._key(localpart)
 
         def read_messages(connection: Connection) -> list[Kept]:
-            last = size = 0
+            ids: list[int] = []
+            size = 0
             for id_, its_size in connection.execute(_SIZES, key).all():
                 size += its_size
-                if last and size > PAGE_BYTES:
+                if ids and size > PAGE_BYTES:
                     break
-                last = id_
-            if not last:
+                ids.append(id_)
+            if not ids:
                 return []
-            rows = connection.execute(_PAGE, {**key, "last": last}).all()
+            rows = connection.execute(_PAGE, {"ids": ids}).all()
             return [Kept(*row) for row in rows]
 
         return self._storage.read(read_messages)

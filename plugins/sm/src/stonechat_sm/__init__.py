@@ -1,0 +1,276 @@
+"""Stream Management (XEP-0198): acknowledged stanzas, and sessions that outlive connections."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from stonechat import hookimpl
+from stonechat.errors import StorageError, StreamError
+from stonechat.host import Host, InlineFeature, Session, Timer, UnboundStream
+from stonechat.jid import JID
+from stonechat.namespaces import NS_STANZA_ERRORS
+from stonechat.options import ByteSize, Duration, DurationOrOff, PluginOptions, option
+from stonechat.plugin import Stage, stage
+from stonechat.stanza import Element, Message, Presence, Stanza
+from stonechat_sm.ends import Ends
+from stonechat_sm.managed import NS_SM, WRAP, Managed
+from stonechat_sm.resumption import Refusal, Resumption
+from stonechat_sm.spool import Spool
+from stonechat_sm.tables import SCHEMA
+
+# How long stanzas that nobody asked about wait for company, or for the client's own ack.
+ASK_SECONDS = 0.5
+
+
+class Options(PluginOptions):
+    resume_for: DurationOrOff = option(
+        "5 min", "How long a session whose connection was lost waits to be resumed."
+    )
+    keep_over_restart: bool = option(
+        True, "Keep the sessions that can be resumed while the server is restarted."
+    )
+    location: str = option(
+        "", "Where clients should rather resume, as `domain:port` or `[address]:port`."
+    )
+    ask_every: int = option(
+        8, "Unacknowledged stanzas after which the client is asked at once.", ge=1
+    )
+    ack_timeout: Duration = option(
+        "60 s", "A client that answers no request for so long has lost its connection."
+    )
+    max_unacked: int = option(
+        5000, "Unacknowledged stanzas of one session; further messages are kept elsewhere.", ge=1
+    )
+    max_unacked_bytes: ByteSize = option("1 MiB", "Size of them.", ge=1)
+
+
+class Plugin:
+    Options = Options
+    schema = SCHEMA
+
+    def __init__(self, host: Host, options: Options) -> None:
+        self.host = host
+        self.options = options
+        self.now: Callable[[], int] = host.now
+        self.spool = Spool(host)
+        self.ends = Ends(host, self.spool)
+        self.resumption = Resumption(self, host, self.spool, self.ends)
+        # Sessions to be asked soon; each at most once.
+        self._to_ask: set[Managed] = set()
+
+    def ready(self) -> None:
+        """All plugins are there: what a crash has left can go to them."""
+        self.host.spawn(self.ends.recover, self.resumption.is_of_this_run)
+        self.host.call_every(60.0, self.resumption.expire)
+
+    def stop(self) -> None:
+        self.ends.finish()
+        self.resumption.release_all()
+        self.spool.flush()
+
+    # What is offered
+
+    @hookimpl
+    def stonechat_stream_features(self) -> list[Callable[[UnboundStream], Element | None]]:
+        return [_feature]
+
+    @hookimpl
+    def stonechat_sasl2_features(self) -> list[InlineFeature[UnboundStream]]:
+        return [InlineFeature(NS_SM, "resume", _inline_feature, self.resume_inline)]
+
+    @hookimpl
+    def stonechat_bind2_features(self) -> list[InlineFeature[Session]]:
+        return [InlineFeature(NS_SM, "enable", _inline_feature, self.enable)]
+
+    # Elements of the stream
+
+    @hookimpl
+    def stonechat_unbound_stream_elements(
+        self,
+    ) -> Mapping[tuple[str, str], Callable[[UnboundStream, Element], None]]:
+        return {
+            (NS_SM, "resume"): self.resume,
+            **dict.fromkeys(((NS_SM, "enable"), (NS_SM, "r"), (NS_SM, "a")), _too_early),
+        }
+
+    @hookimpl
+    def stonechat_stream_elements(
+        self,
+    ) -> Mapping[tuple[str, str], Callable[[Session, Element], None]]:
+        return {
+            (NS_SM, "r"): self.requested,
+            (NS_SM, "a"): self.answered,
+            (NS_SM, "enable"): self.enable_by_element,
+            (NS_SM, "resume"): _out_of_order,
+        }
+
+    def enable_by_element(self, session: Session, element: Element) -> None:
+        managed = managed_of(session)
+        if managed is not None:
+            session.write(_failed("unexpected-request").to_bytes())
+            raise StreamError("policy-violation", "Stream management is enabled already.")
+        # The counts begin on both sides with this answer: nothing may come between.
+        session.write(self.enable(session, element).to_bytes())
+
+    def enable(self, session: Session, element: Element) -> Element:
+        """Begin to manage a session; returns `<enabled/>` or `<failed/>`."""
+        text = element.get("max")
+        if text and not (text.isascii() and text.isdigit() and len(text) <= 10):
+            return _failed("bad-request")
+        managed = self.resumption.manage(session)
+        enabled = Element(NS_SM, "enabled")
+        seconds = self.options.resume_for
+        if element.get("resume") in ("true", "1") and seconds:
+            self.resumption.offer(managed, min(seconds, int(text)) if text else seconds)
+            enabled.set("id", managed.id)
+            enabled.set("resume", "true")
+            enabled.set("max", str(int(managed.max_seconds)))
+            if self.options.location:
+                enabled.set("location", self.options.location)
+        return enabled
+
+    def requested(self, session: Session, element: Element) -> None:
+        managed = managed_of(session)
+        if managed is None:
+            _out_of_order(session, element)
+        else:
+            managed.requested()
+
+    def answered(self, session: Session, element: Element) -> None:
+        managed = managed_of(session)
+        if managed is None:
+            _out_of_order(session, element)
+        else:
+            h = _count(element)
+            if h is None:
+                raise StreamError("bad-format", "<a/> needs the number of handled stanzas.")
+            managed.answered(h)
+
+    def resume(self, stream: UnboundStream, element: Element) -> None:
+        if not stream.is_authenticated:
+            _too_early(stream, element)
+            return
+        stream.send(self.resume_inline(stream, element))
+
+    def resume_inline(self, stream: UnboundStream, element: Element) -> Element:
+        """Go on with an earlier session; returns `<resumed/>` or `<failed/>`."""
+        h = _count(element)
+        if h is None:
+            return _failed("bad-request")
+        try:
+            managed = self.resumption.resume(stream, element.get("previd"), h)
+        except Refusal as refusal:
+            failed = _failed(refusal.condition)
+            if refusal.h is not None:
+                failed.set("h", str(refusal.h))
+            return failed
+        return Element(NS_SM, "resumed", {"previd": managed.id, "h": str(managed.safe)})
+
+    # Sessions
+
+    @hookimpl
+    @stage(Stage.GUARD)
+    def stonechat_presence_changed(
+        self, session: Session, presence: Presence, previous: Presence | None
+    ) -> None:
+        # Before anybody delivers what was kept later than that.
+        if self.ends.is_recovering and previous is None:
+            try:
+                self.ends.recover_account(session.jid.localpart, self.resumption.is_of_this_run)
+            except StorageError as error:
+                self.host.log.error("spool not delivered", reason=str(error))
+
+    @hookimpl
+    def stonechat_session_detached(self, session: Session, reason: str) -> bool | None:
+        managed = managed_of(session)
+        if managed is None or not managed.id:
+            return None
+        self.resumption.wait(managed)
+        return True
+
+    @hookimpl
+    def stonechat_session_ending(self, session: Session) -> None:
+        managed = managed_of(session)
+        if managed is None:
+            return
+        managed.stop()
+        self._to_ask.discard(managed)
+        self.spool.discard(managed)
+        self.resumption.ended(managed)
+
+    @hookimpl
+    def stonechat_session_closed(self, session: Session) -> None:
+        # Whoever waits for the session's end waits for its messages too.
+        self.ends.wait(session.jid.localpart)
+
+    @hookimpl
+    @stage(Stage.GUARD)
+    def stonechat_message_to_user(self, message: Message) -> None:
+        # What comes now must not overtake what an ended session has left.
+        if self.ends and message.to is not None and message.type != "error":
+            self.ends.wait(message.to.localpart)
+
+    @hookimpl
+    def stonechat_account_removed(self, account: JID) -> None:
+        self.spool.clear(account.localpart)
+
+    # For managed streams
+
+    def call_later(self, seconds: float, call: Callable[[], None]) -> Timer:
+        return self.host.call_later(seconds, call)
+
+    def will_ask(self, managed: Managed) -> None:
+        if not self._to_ask:
+            self.host.call_later(ASK_SECONDS, self._ask)
+        self._to_ask.add(managed)
+
+    def _ask(self) -> None:
+        to_ask, self._to_ask = self._to_ask, set()
+        for managed in to_ask:
+            if managed.queue and not managed.asked and managed.session.is_connected:
+                managed.ask()
+
+    def will_spool(self, managed: Managed) -> None:
+        self.spool.soon(managed)
+
+    def acknowledged(self, managed: Managed) -> None:
+        self.spool.forget(managed.token, managed.acked)
+
+    def waits(self, managed: Managed, stanza: Stanza) -> None:
+        self.host.notify("stonechat_stanza_waits", session=managed.session, stanza=stanza)
+
+
+def managed_of(session: Session) -> Managed | None:
+    """The management of a session, if it is enabled."""
+    managed: Managed | None = session.data.get("sm")
+    return managed
+
+
+def _count(element: Element) -> int | None:
+    """The attribute `h`, an xs:unsignedInt; None if it is none."""
+    text = element.get("h").strip()
+    if text.isascii() and text.isdigit() and len(text) <= 10 and int(text) < WRAP:
+        return int(text)
+    return None
+
+
+def _feature(stream: UnboundStream) -> Element | None:
+    return Element(NS_SM, "sm") if stream.is_authenticated else None
+
+
+def _inline_feature(stream: UnboundStream) -> Element | None:
+    return Element(NS_SM, "sm")
+
+
+def _failed(condition: str) -> Element:
+    failed = Element(NS_SM, "failed")
+    failed.add(condition, namespace=NS_STANZA_ERRORS)
+    return failed
+
+
+def _too_early(stream: UnboundStream, element: Element) -> None:
+    stream.send(_failed("unexpected-request"))
+
+
+def _out_of_order(session: Session, element: Element) -> None:
+    session.write(_failed("unexpected-request").to_bytes())

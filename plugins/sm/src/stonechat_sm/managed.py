@@ -1,0 +1,326 @@
+"""One managed stream: what was sent and not acknowledged, what was received and is safe."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Protocol
+
+from stonechat.custody import Custody
+from stonechat.errors import StreamError
+from stonechat.host import Session, Timer
+from stonechat.stanza import Element, Presence, Stanza
+
+if TYPE_CHECKING:
+    from stonechat_sm import Options
+
+NS_SM = "urn:xmpp:sm:3"
+
+REQUEST = f"<r xmlns='{NS_SM}'/>".encode()
+
+# What a client waits for its <a/> while something that it sent is made safe. After that
+# it hears what is safe by then, and the rest when it is.
+ACK_SECONDS = 0.25
+
+# The counters are xs:unsignedInt (XEP-0198, section 4).
+WRAP = 2**32
+
+
+class Sent:
+    """A stanza that the client has not acknowledged yet."""
+
+    __slots__ = ("at", "custody", "is_spooled", "octets")
+
+    def __init__(self, octets: bytes, at: int, custody: Custody | None) -> None:
+        self.octets = octets
+        self.at = at
+        self.custody = custody
+        self.is_spooled = False
+
+    def settle(self) -> None:
+        """It is safe, by the client's word or on disk: whoever sent it may know."""
+        custody, self.custody = self.custody, None
+        if custody is not None:
+            custody.release()
+
+
+class Keeper(Protocol):
+    """What a managed stream needs of the plugin."""
+
+    options: Options
+
+    def now(self) -> int: ...
+    def will_ask(self, managed: Managed) -> None: ...
+    def will_spool(self, managed: Managed) -> None: ...
+    def acknowledged(self, managed: Managed) -> None: ...
+    def waits(self, managed: Managed, stanza: Stanza) -> None: ...
+    def call_later(self, seconds: float, call: Callable[[], None]) -> Timer: ...
+
+
+class Managed:
+    """The management of one session: its outlet next to the wire, and its inlet.
+
+    Both ways are counted from zero. `acked` is how many stanzas the client has
+    acknowledged; behind them comes the `queue`. `received` is how many came from it,
+    `safe` how many of these we answer for: all before the first that somebody holds.
+    """
+
+    __slots__ = (
+        "_asked_timer",
+        "_keeper",
+        "_octets",
+        "_owed_timer",
+        "_owes",
+        "_pending",
+        "acked",
+        "asked",
+        "id",
+        "max_seconds",
+        "next",
+        "queue",
+        "received",
+        "safe",
+        "session",
+        "spooled",
+        "takeovers",
+        "timer",
+        "token",
+    )
+
+    next: Callable[[Stanza], None]
+
+    def __init__(self, keeper: Keeper, session: Session, token: str) -> None:
+        self._keeper = keeper
+        self.session = session
+        self.token = token
+        """Names the session's rows in the spool."""
+        self.id = ""
+        """What the client resumes by; `""` if it may not."""
+        self.max_seconds = 0.0
+        self.takeovers = 0
+        """How often it was resumed: of two at once the later one has it."""
+        self.timer: Timer | None = None
+        """Ends the session that nobody resumes."""
+        self.acked = 0
+        self.queue: deque[Sent] | None = None  # an empty one takes 600 octets
+        self._octets = 0
+        self.asked = False
+        self._asked_timer: Timer | None = None
+        self.spooled = 0
+        """How many of the queue are in the spool, or on their way there."""
+        self.received = 0
+        self.safe = 0
+        self._pending: deque[tuple[int, Custody]] | None = None
+        self._owes = False  # an <a/> that covers all that is pending
+        self._owed_timer: Timer | None = None
+
+    # To the client: the outlet
+
+    @property
+    def unsent(self) -> int:
+        return self._octets
+
+    @property
+    def waiting(self) -> int:
+        """How many stanzas the client has not acknowledged."""
+        return len(self.queue) if self.queue else 0
+
+    @property
+    def takes_messages(self) -> bool:
+        options = self._keeper.options
+        return self.waiting < options.max_unacked and self._octets < options.max_unacked_bytes
+
+    def send(self, stanza: Stanza) -> None:
+        octets = stanza.to_bytes()
+        keeper = self._keeper
+        custody = stanza.custody
+        queue = self.queue
+        if queue is None:
+            queue = self.queue = deque()
+        queue.append(Sent(octets, keeper.now(), custody))
+        self._octets += len(octets)
+        session = self.session
+        if session.is_connected:
+            session.write(octets)
+            if not self.asked:
+                if len(queue) >= keeper.options.ask_every:
+                    self.ask()
+                else:
+                    keeper.will_ask(self)
+        else:
+            keeper.waits(self, stanza)
+        if custody is not None:
+            # At the end: it may ask at once.
+            custody.hold(self.hurry)
+        if len(queue) > 2 * keeper.options.max_unacked:
+            self._overflow()
+
+    def _overflow(self) -> None:
+        # Messages go elsewhere long before; this is presence without end.
+        self.session.close(StreamError("policy-violation", "Too much waits for the client."))
+
+    def hurry(self) -> None:
+        """Who sent the last stanza would like to know whether it is safe."""
+        if not self.asked and self.session.is_connected:
+            self.ask()
+        self._keeper.will_spool(self)
+
+    def ask(self) -> None:
+        """Ask the client what it has handled, and give the connection up if it is silent."""
+        self.asked = True
+        self.session.write(REQUEST)
+        if self._asked_timer is None:
+            self._asked_timer = self._keeper.call_later(
+                self._keeper.options.ack_timeout, self._unanswered
+            )
+
+    def _unanswered(self) -> None:
+        self._asked_timer = None
+        options = self._keeper.options
+        session = self.session
+        if not (self.asked and session.is_open and session.is_connected):
+            return
+        if session.idle_seconds >= options.ack_timeout:
+            session.disconnect("the client answers no request for an ack")
+        else:
+            # It is there, and busy with what we sent before.
+            self._asked_timer = self._keeper.call_later(options.ack_timeout, self._unanswered)
+
+    def acknowledge(self, h: int) -> None:
+        """The client has handled all up to `h`; StreamError if it was not sent so many."""
+        self.check(h)
+        queue = self.queue
+        count = (h - self.acked) % WRAP
+        if not count or queue is None:
+            return
+        self.acked = h
+        spooled = 0
+        for _ in range(count):
+            sent_stanza = queue.popleft()
+            self._octets -= len(sent_stanza.octets)
+            spooled += sent_stanza.is_spooled
+            sent_stanza.settle()
+        if not queue:
+            self.queue = None
+        if spooled:
+            self.spooled -= spooled
+            self._keeper.acknowledged(self)
+
+    def answered(self, h: int) -> None:
+        """The client has answered `<r/>`, or volunteered."""
+        self.asked = False
+        if self._asked_timer is not None:
+            self._asked_timer.cancel()
+            self._asked_timer = None
+        self.acknowledge(h)
+        if self.queue:
+            self._keeper.will_ask(self)
+
+    def check(self, h: int) -> None:
+        """StreamError if the client was not sent so many stanzas."""
+        waiting = len(self.queue) if self.queue else 0
+        if (h - self.acked) % WRAP > waiting:
+            sent = (self.acked + waiting) % WRAP
+            raise StreamError(
+                "undefined-condition",
+                f"You acknowledged {h} stanzas, but I only sent you {sent} so far.",
+                application=Element(
+                    NS_SM, "handled-count-too-high", {"h": str(h), "send-count": str(sent)}
+                ),
+            )
+
+    def resend(self) -> None:
+        """A new connection has taken over: the client gets again what it has not handled."""
+        self.asked = False
+        session = self.session
+        for sent in self.queue or ():
+            session.write(sent.octets)
+        if self.queue:
+            self.ask()
+
+    def rest(self) -> None:
+        """The connection is gone, and with it what was asked over it."""
+        self.asked = self._owes = False
+        for timer in (self._asked_timer, self._owed_timer):
+            if timer is not None:
+                timer.cancel()
+        self._asked_timer = self._owed_timer = None
+
+    def restore_queue(self, queue: deque[Sent]) -> None:
+        """Take up what was in the spool."""
+        self.queue = queue or None
+        self._octets = sum(len(sent.octets) for sent in queue)
+        self.spooled = len(queue)
+
+    def take_queue(self) -> list[Sent]:
+        """What the client never acknowledged, once the session is over."""
+        left = list(self.queue or ())
+        self.queue = None
+        self._octets = 0
+        return left
+
+    # From the client: the inlet
+
+    def handling(self, stanza: Stanza) -> None:
+        if type(stanza) is not Presence:
+            stanza.custody = Custody(self._freed)
+
+    def handled(self, stanza: Stanza) -> None:
+        self.received = (self.received + 1) % WRAP
+        custody = stanza.custody
+        pending = self._pending
+        if custody is not None and custody.is_held:
+            if pending is None:
+                pending = self._pending = deque()
+            pending.append((self.received, custody))
+        elif not pending:
+            self.safe = self.received
+
+    def _freed(self) -> None:
+        pending = self._pending
+        if not pending:
+            return
+        while pending and not pending[0][1].is_held:
+            pending.popleft()
+        if pending:
+            self.safe = (pending[0][0] - 1) % WRAP
+            return
+        self._pending = None
+        self.safe = self.received
+        if self._owes:
+            self._owes = False
+            self._answer()
+
+    def requested(self) -> None:
+        """The client wants to know what is safe: it hears it once all is, or soon (section 4)."""
+        if not self._pending:
+            self._write_ack()
+            return
+        self._owes = True
+        if self._owed_timer is None:
+            self._owed_timer = self._keeper.call_later(ACK_SECONDS, self._answer)
+        self.press()
+
+    def press(self) -> bool:
+        """Ask whoever holds a stanza to make it safe; whether there is none."""
+        for _, custody in list(self._pending or ()):
+            custody.hurry()
+        return not self._pending
+
+    def _answer(self) -> None:
+        if self._owed_timer is not None:
+            self._owed_timer.cancel()
+            self._owed_timer = None
+        self._write_ack()
+
+    def _write_ack(self) -> None:
+        self.session.write(b"<a xmlns='urn:xmpp:sm:3' h='%d'/>" % self.safe)
+
+    # The end
+
+    def stop(self) -> None:
+        """No timer of it stays."""
+        for timer in (self.timer, self._asked_timer, self._owed_timer):
+            if timer is not None:
+                timer.cancel()
+        self.timer = self._asked_timer = self._owed_timer = None
