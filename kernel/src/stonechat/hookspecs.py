@@ -248,7 +248,8 @@ def stonechat_bind2_features() -> Sequence[InlineFeature[Session]]:  # type: ign
     """What can be enabled inline with a binding (XEP-0386, 3 and 4).
 
     Offered as `<feature var='namespace'/>`; the handler is called with the new
-    session for the child of `<bind/>` in that namespace, and what it returns goes
+    session for the first child of `<bind/>` with that namespace and name, or always where
+    the feature says so, as the archive's metadata does; and what it returns goes
     into `<bound/>`. So far the client does not know its resource, and what others send to
     the session waits.
 

@@ -163,6 +163,10 @@ SaslEvent: TypeAlias = SaslChallenge | SaslSuccess | SaslFailed
 USER_AGENT = "user-agent"
 LOGIN_REQUEST = "login-request"
 
+# Of a session that was bound by XEP-0386: its client fetches what it missed from the archive
+# and wants no offline messages.
+BOUND_INLINE = "bound-inline"
+
 
 @dataclass(frozen=True, slots=True)
 class UserAgent:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from stonechat.core.client_stream import ClientStream
 from stonechat.core.config_model import ClientListener, Limits
+from stonechat.core.refusals import Refusals
 from stonechat.net.connection import Connection
 from stonechat.net.limits import AddressLimits, Refusal
 from stonechat.net.listener import Acceptor, bind
@@ -54,6 +55,9 @@ class ClientPort:
         self.accepted = 0
         """Connections taken since the port was made."""
         self._acceptor: Acceptor | None = None
+        self._refusals = Refusals(self.log, self.timers)
+        # Connections whose PROXY header has not come: nobody's books have them yet.
+        self._unknown: set[_ProxyHeader] = set()
 
     # What may change at a reload is looked up when it is needed.
 
@@ -119,7 +123,13 @@ class ClientPort:
             sock, address, self._node.poller, self.timers, self.limits.unsent_bytes
         )
         if self.options.proxy_protocol:
-            _ProxyHeader(self, connection).start()
+            if len(self._unknown) >= self.limits.unauthenticated_total:
+                self._refusals.note(address, "too many connections without a PROXY header")
+                connection.abort("too many connections without a PROXY header")
+                return
+            header = _ProxyHeader(self, connection, self._unknown.discard)
+            self._unknown.add(header)
+            header.start()
         else:
             self.begin(connection)
 
@@ -132,7 +142,7 @@ class ClientPort:
         """The peer's address is known: let the stream begin."""
         admission = self._node.books.admit(connection.address, connection, self.timers.now)
         if isinstance(admission, Refusal):
-            self.log.info("connection refused", address=connection.address, reason=admission.value)
+            self._refusals.note(connection.address, admission.value)
             connection.abort(admission.value)
             return
         evicted = admission.evicted
@@ -154,12 +164,18 @@ class ClientPort:
 class _ProxyHeader:
     """Waits for the PROXY header, and takes not one octet more off the socket."""
 
-    def __init__(self, port: ClientPort, connection: Connection) -> None:
+    def __init__(
+        self,
+        port: ClientPort,
+        connection: Connection,
+        on_end: Callable[[_ProxyHeader], None],
+    ) -> None:
         self._port = port
         self._connection = connection
+        self._on_end = on_end
         self._parser_factory: Callable[[], ProxyParser] = ProxyParser
         self._deadline = port.timers.add(
-            port.limits.handshake_timeout, connection.abort, "no PROXY header"
+            port.limits.handshake_timeout, self._end, "no PROXY header"
         )
 
     def start(self) -> None:
@@ -168,8 +184,7 @@ class _ProxyHeader:
                 "connection from an address that is no trusted proxy",
                 address=self._connection.address,
             )
-            self._deadline.cancel()
-            self._connection.abort("not a trusted proxy")
+            self._end("not a trusted proxy")
             return
         self._connection.start_peeking(self._peeked, _PROXY_HEADER)
 
@@ -179,16 +194,21 @@ class _ProxyHeader:
         try:
             header = self._parser_factory().feed(data)
         except ProxyError as error:
-            self._deadline.cancel()
             self._port.log.warning(
                 "bad PROXY header", address=connection.address, error=str(error)
             )
-            connection.abort("bad PROXY header")
+            self._end("bad PROXY header")
             return 0
         if header is None:
             return 0
         self._deadline.cancel()
+        self._on_end(self)
         if header.source is not None and header.source.port:
             connection.address = header.source.host
         self._port.begin(connection)
         return len(data) - len(header.rest)
+
+    def _end(self, reason: str) -> None:
+        self._deadline.cancel()
+        self._on_end(self)
+        self._connection.abort(reason)

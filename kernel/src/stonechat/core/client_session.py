@@ -121,9 +121,10 @@ class ClientSession:
     @property
     def takes_messages(self) -> bool:
         """Whether messages may be queued; not while the client is too slow for them."""
-        for outlet in self._outlets or ():
-            if not outlet.takes_messages:
-                return False
+        if self._outlets is not None:
+            for outlet in self._outlets:
+                if not outlet.takes_messages:
+                    return False
         return not self.is_connected or self._wire.takes_messages
 
     @property

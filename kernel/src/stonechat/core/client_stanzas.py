@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 from stonechat.errors import JIDError, StanzaError, StreamError
 from stonechat.jid import JID
@@ -31,24 +32,17 @@ def take(session: ClientSession, stanza: Stanza) -> None:
             _strip_server_marks(stanza, session.host.router)
             break
     inlet = session.inlet
-    if inlet is None:
-        receive(session, stanza)
-        return
-    inlet.handling(stanza)
+    if inlet is not None:
+        inlet.handling(stanza)
     receive(session, stanza)
-    inlet.handled(stanza)
+    if inlet is not None:
+        inlet.handled(stanza)
 
 
 def receive(session: ClientSession, stanza: Stanza) -> None:
     """Handle a stanza that is known to be the session's own; what is refused is answered."""
     try:
-        kind = type(stanza)
-        if kind is Message:
-            _message(session, stanza)  # type: ignore[arg-type]
-        elif kind is Presence:
-            _presence(session, stanza)  # type: ignore[arg-type]
-        else:
-            _iq(session, stanza)  # type: ignore[arg-type]
+        _RECEIVERS[type(stanza)](session, stanza)
     except StanzaError as error:
         session.host.router.bounce(stanza, error)
     except JIDError as error:
@@ -125,6 +119,13 @@ def _iq(session: ClientSession, iq: Iq) -> None:
     else:
         # RFC 6120, 10.3.3: the server answers for the account.
         host.account_iq.answer(iq)
+
+
+_RECEIVERS: dict[type[Stanza], Callable[[ClientSession, Any], None]] = {
+    Message: _message,
+    Presence: _presence,
+    Iq: _iq,
+}
 
 
 def _strip_server_marks(stanza: Stanza, router: Router) -> None:

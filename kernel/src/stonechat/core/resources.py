@@ -50,7 +50,8 @@ def choose_jid(
 
 
 def _check_room(host: VirtualHost, account: JID, limits: Limits) -> None:
-    sessions = host.session_manager.sessions(account.localpart)
-    if len(sessions) >= limits.sessions_per_account:
+    # Those that are closed will be gone in a moment.
+    sessions = sum(s.is_open for s in host.session_manager.sessions(account.localpart))
+    if sessions >= limits.sessions_per_account:
         # RFC 6120, 7.6.2.1
         raise StanzaError("resource-constraint", "The account has too many sessions.")

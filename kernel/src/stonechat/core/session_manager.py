@@ -102,7 +102,9 @@ class SessionManager:
             # 8.5.3.1: a match gets it, whatever its type.
             session = sessions.get(to.resource) if sessions else None
             if session is not None and session.takes_messages:
-                self._give(message, (session,))
+                session.send(message)
+                if self._host.hooks.message_delivered:
+                    self._delivered(message, (session,))
                 return
             # 8.5.3.2: only chat goes on as if to the bare JID. So does what a client would
             # have got that reads too slowly: its other sessions, or the spool, may have it.
@@ -129,12 +131,17 @@ class SessionManager:
                     and session.priority >= 0
                     and session.takes_messages
                 ):
-                    self._give(message, (session,))
+                    session.send(message)
+                    if self._host.hooks.message_delivered:
+                        self._delivered(message, (session,))
                     return
             else:
                 chosen = _most_available(sessions, everyone=type_ == "headline")
                 if chosen:
-                    self._give(message, chosen)
+                    for session in chosen:
+                        session.send(message)
+                    if self._host.hooks.message_delivered:
+                        self._delivered(message, chosen)
                     return
         if type_ == "headline":
             return
@@ -145,12 +152,10 @@ class SessionManager:
             return
         raise StanzaError("service-unavailable")
 
-    def _give(self, message: Message, sessions: Sequence[ClientSession]) -> None:
-        for session in sessions:
-            session.send(message)
-        hooks = self._host.hooks
-        if hooks.message_delivered:
-            hooks.notify("stonechat_message_delivered", {"message": message, "sessions": sessions})
+    def _delivered(self, message: Message, sessions: Sequence[ClientSession]) -> None:
+        self._host.notify(
+            "stonechat_message_delivered", {"message": message, "sessions": sessions}
+        )
 
     def _undeliverable(self, message: Message) -> None:
         if message.type not in ("error", "headline"):

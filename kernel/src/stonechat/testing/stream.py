@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 DEADLINE = 5.0
 
+NS_SASL2 = "urn:xmpp:sasl:2"
+
 # More than any server sends in one element.
 _LARGEST = 64 * 1024 * 1024
 
@@ -137,6 +139,26 @@ class RawStream(Peer):
         text = base64.b64encode(f"\0{localpart}\0{password}".encode()).decode()
         self.send(f"<auth xmlns='{NS_SASL}' mechanism='PLAIN'>{text}</auth>")
         return self.receive_element()
+
+    def log_in_inline(
+        self, localpart: str, password: str, *payload: Element | str, agent: str = ""
+    ) -> Element:
+        """Log in with PLAIN by XEP-0388; returns `<success/>`, `<continue/>` or `<failure/>`.
+
+        `payload` is what the client asks for besides, `agent` the id by which it names
+        itself. The stream goes on as it is: the features that follow are in `features`.
+        """
+        text = base64.b64encode(f"\0{localpart}\0{password}".encode()).decode()
+        name = f"<user-agent id='{agent}'/>" if agent else ""
+        self.send(
+            f"<authenticate xmlns='{NS_SASL2}' mechanism='PLAIN'>"
+            f"<initial-response>{text}</initial-response>{name}"
+            f"{''.join(map(str, payload))}</authenticate>"
+        )
+        answer = self.receive_element()
+        if answer.name == "success":
+            self.features = self.receive_element()
+        return answer
 
     def close(self) -> None:
         """End the stream properly."""
