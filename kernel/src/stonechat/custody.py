@@ -22,9 +22,18 @@ class Custody:
     stanza has it still: one who cannot deliver it need not store it, but calls `lose`.
     """
 
-    __slots__ = ("_freed", "_holds", "_hurries", "_is_hurried", "_lost")
+    __slots__ = ("_freed", "_holds", "_hurries", "_is_hurried", "_lost", "has_arrived")
 
-    def __init__(self, freed: Callable[[], None], lost: Callable[[], None] | None = None) -> None:
+    def __init__(
+        self,
+        freed: Callable[[], None] | None = None,
+        lost: Callable[[], None] | None = None,
+    ) -> None:
+        self.has_arrived = False
+        """Whether some client has acknowledged it, or somebody new has taken it on.
+
+        Of several clients that were given it none needs it again then.
+        """
         self._freed = freed
         self._lost = lost
         self._holds = 0
@@ -54,7 +63,8 @@ class Custody:
         self._holds -= 1
         if not self._holds:
             self._hurries.clear()
-            self._freed()
+            if self._freed is not None:
+                self._freed()
 
     def hurry(self) -> None:
         """The sender wants to know: whoever waits for company should wait no longer."""

@@ -112,7 +112,7 @@ class ClientSession:
 
     @property
     def unsent(self) -> int:
-        """Octets that wait for the client to read them, or to acknowledge them."""
+        """Octets that wait for the client to read them."""
         unsent = self._connection.unsent
         for outlet in self._outlets or ():
             unsent += outlet.unsent
@@ -125,6 +125,9 @@ class ClientSession:
             for outlet in self._outlets:
                 if not outlet.takes_messages:
                     return False
+            if self._nearest is not None:
+                # It keeps what is under way, and says how much that may be (R8).
+                return not self.is_connected or not self._wire.is_stuck
         return not self.is_connected or self._wire.takes_messages
 
     @property

@@ -38,13 +38,13 @@ class ClientWire:
     __slots__ = (
         "_admission",
         "_at_work",
-        "_is_stuck",
         "_port",
         "_resting",
         "_splitter",
         "_stop",
         "_stuck_timer",
         "connection",
+        "is_stuck",
         "session",
     )
 
@@ -64,7 +64,8 @@ class ClientWire:
         self._stop = False  # looked at after each stanza
         self._at_work = False
         self._resting: Event | None = None
-        self._is_stuck = False  # from a bound that was reached until everything is sent
+        self.is_stuck = False
+        """From a bound that was reached until everything is sent."""
         self._stuck_timer: Timer | None = None
 
     @property
@@ -79,11 +80,11 @@ class ClientWire:
         overtake those that had to go elsewhere.
         """
         connection = self.connection
-        if not self._is_stuck:
+        if not self.is_stuck:
             if connection.has_room(MOST_WAITING):
                 return True
             if self.is_open:
-                self._is_stuck = True
+                self.is_stuck = True
                 self._look_later()
             return False
         if connection.waiting or not self.is_open:
@@ -170,12 +171,12 @@ class ClientWire:
         self.session.connection_lost(self, reason)
 
     def output_stuck(self) -> None:
-        self._is_stuck = True
+        self.is_stuck = True
         if self._stuck_timer is None:
             self._stuck_timer = self._port.timers.add(STUCK_SECONDS, self._give_up)
 
     def output_flowing(self) -> None:
-        self._is_stuck = False
+        self.is_stuck = False
         if self._stuck_timer is not None:
             self._stuck_timer.cancel()
             self._stuck_timer = None

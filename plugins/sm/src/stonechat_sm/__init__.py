@@ -227,7 +227,7 @@ class Plugin:
     def _ask(self) -> None:
         to_ask, self._to_ask = self._to_ask, set()
         for managed in to_ask:
-            if managed.queue and not managed.asked and managed.session.is_connected:
+            if managed.queue and not managed.asked and managed.flows:
                 managed.ask()
 
     def will_spool(self, managed: Managed) -> None:

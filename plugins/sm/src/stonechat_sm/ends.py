@@ -64,11 +64,13 @@ class Ends:
         localpart = session.jid.localpart
         try:
             for sent in queue:
-                if sent.custody is not None and sent.custody.is_kept:
-                    sent.custody.lose()
+                custody = sent.custody
+                if custody is not None and custody.is_kept:
+                    custody.lose()
                     continue
-                self._deliver(session, sent.octets, sent.at)
-                sent.settle()
+                if custody is None or not custody.has_arrived:
+                    self._deliver(session, sent.octets, sent.at)
+                sent.arrive()
             if spooled:
                 self._spool.forget(token, last)
         finally:

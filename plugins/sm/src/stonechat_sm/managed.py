@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 from stonechat.custody import Custody
 from stonechat.errors import StreamError
 from stonechat.host import Session, Timer
-from stonechat.stanza import Element, Presence, Stanza
+from stonechat.stanza import Element, Message, Presence, Stanza
 
 if TYPE_CHECKING:
     from stonechat_sm import Options
@@ -29,19 +29,43 @@ WRAP = 2**32
 class Sent:
     """A stanza that the client has not acknowledged yet."""
 
-    __slots__ = ("at", "custody", "is_spooled", "octets")
+    __slots__ = ("_is_held", "at", "custody", "is_spooled", "octets")
 
     def __init__(self, octets: bytes, at: int, custody: Custody | None) -> None:
         self.octets = octets
         self.at = at
         self.custody = custody
+        """Shared with the other sessions that were given the same stanza."""
         self.is_spooled = False
+        self._is_held = False
+
+    @property
+    def is_awaited(self) -> bool:
+        """Whether somebody wants to know when it is safe."""
+        return self._is_held
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether it is in a spool of its own."""
+        return self.custody is not None and self.custody.is_kept
+
+    def hold(self, hurry: Callable[[], None]) -> None:
+        """Answer for it; whoever sent it is not told that it is safe."""
+        if self.custody is not None:
+            self._is_held = True
+            self.custody.hold(hurry)
 
     def settle(self) -> None:
         """It is safe, by the client's word or on disk: whoever sent it may know."""
-        custody, self.custody = self.custody, None
-        if custody is not None:
-            custody.release()
+        if self._is_held and self.custody is not None:
+            self._is_held = False
+            self.custody.release()
+
+    def arrive(self) -> None:
+        """The client has it, or somebody else took it on."""
+        if self.custody is not None:
+            self.custody.has_arrived = True
+        self.settle()
 
 
 class Keeper(Protocol):
@@ -74,6 +98,7 @@ class Managed:
         "_pending",
         "acked",
         "asked",
+        "flows",
         "id",
         "max_seconds",
         "next",
@@ -104,6 +129,8 @@ class Managed:
         self.acked = 0
         self.queue: deque[Sent] | None = None  # an empty one takes 600 octets
         self._octets = 0
+        self.flows = True
+        """Whether what is sent leaves at once; not before a resumption is through."""
         self.asked = False
         self._asked_timer: Timer | None = None
         self.spooled = 0
@@ -118,7 +145,8 @@ class Managed:
 
     @property
     def unsent(self) -> int:
-        return self._octets
+        # What has left, and is kept until it is acknowledged, does not count.
+        return 0 if self.flows else self._octets
 
     @property
     def waiting(self) -> int:
@@ -134,13 +162,17 @@ class Managed:
         octets = stanza.to_bytes()
         keeper = self._keeper
         custody = stanza.custody
+        if custody is None and type(stanza) is Message:
+            # Nobody waits for it, but other sessions may be given it as well.
+            custody = stanza.custody = Custody()
         queue = self.queue
         if queue is None:
             queue = self.queue = deque()
-        queue.append(Sent(octets, keeper.now(), custody))
+        sent = Sent(octets, keeper.now(), custody)
+        queue.append(sent)
         self._octets += len(octets)
         session = self.session
-        if session.is_connected:
+        if self.flows:
             session.write(octets)
             if not self.asked:
                 if len(queue) >= keeper.options.ask_every:
@@ -149,9 +181,8 @@ class Managed:
                     keeper.will_ask(self)
         else:
             keeper.waits(self, stanza)
-        if custody is not None:
-            # At the end: it may ask at once.
-            custody.hold(self.hurry)
+        # At the end: it may ask at once.
+        sent.hold(self.hurry)
         if len(queue) > 2 * keeper.options.max_unacked:
             self._overflow()
 
@@ -161,7 +192,7 @@ class Managed:
 
     def hurry(self) -> None:
         """Who sent the last stanza would like to know whether it is safe."""
-        if not self.asked and self.session.is_connected:
+        if not self.asked and self.flows:
             self.ask()
         self._keeper.will_spool(self)
 
@@ -199,7 +230,7 @@ class Managed:
             sent_stanza = queue.popleft()
             self._octets -= len(sent_stanza.octets)
             spooled += sent_stanza.is_spooled
-            sent_stanza.settle()
+            sent_stanza.arrive()
         if not queue:
             self.queue = None
         if spooled:
@@ -213,7 +244,9 @@ class Managed:
             self._asked_timer.cancel()
             self._asked_timer = None
         self.acknowledge(h)
-        if self.queue:
+        if self.waiting >= self._keeper.options.ask_every:
+            self.ask()
+        elif self.queue:
             self._keeper.will_ask(self)
 
     def check(self, h: int) -> None:
@@ -232,6 +265,7 @@ class Managed:
     def resend(self) -> None:
         """A new connection has taken over: the client gets again what it has not handled."""
         self.asked = False
+        self.flows = True
         session = self.session
         for sent in self.queue or ():
             session.write(sent.octets)
@@ -240,7 +274,7 @@ class Managed:
 
     def rest(self) -> None:
         """The connection is gone, and with it what was asked over it."""
-        self.asked = self._owes = False
+        self.asked = self._owes = self.flows = False
         for timer in (self._asked_timer, self._owed_timer):
             if timer is not None:
                 timer.cancel()

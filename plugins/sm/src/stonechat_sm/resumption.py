@@ -139,7 +139,14 @@ class Resumption:
             managed.timer = None
         managed.takeovers += 1
         mine = managed.takeovers
-        stream.resume(session)
+        # What comes meanwhile goes behind what is sent again.
+        managed.rest()
+        try:
+            stream.resume(session)
+        except StreamError:
+            if managed.takeovers == mine:
+                self.wait(managed)
+            raise
         self._wait_until_safe(managed)
         if managed.takeovers != mine:
             # Somebody was quicker, while we waited.

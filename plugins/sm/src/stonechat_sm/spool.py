@@ -42,7 +42,7 @@ class Spool:
             number = managed.acked
             for sent in managed.queue or ():
                 number = (number + 1) % WRAP
-                if sent.custody is not None and not sent.custody.is_kept and not sent.is_spooled:
+                if sent.is_awaited and not sent.is_kept and not sent.is_spooled:
                     self._write(managed, number, sent)
 
     def _write(self, managed: Managed, number: int, sent: Sent) -> None:
