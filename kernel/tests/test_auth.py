@@ -1,6 +1,7 @@
 """Passwords, SCRAM credentials, and the base class of auth backends."""
 
 import base64
+import hashlib
 import hmac
 
 import pytest
@@ -12,6 +13,7 @@ import stonechat.options
 from stonechat.auth import (
     CAPABILITIES,
     MAX_PASSWORD_OCTETS,
+    SCRAM_HASHES,
     AccountExists,
     AccountNotFound,
     AuthBackend,
@@ -24,6 +26,7 @@ from stonechat.auth import (
     decoy_scram,
     derive_scram,
     prepare_password,
+    scram_from_salted,
 )
 from stonechat.errors import StonechatError, StorageError
 from stonechat.options import PluginOptions
@@ -236,10 +239,25 @@ def test_a_backend_may_say_that_it_can_do_less():
     assert HiddenDirectoryBackend(None, PluginOptions()).capabilities == {"check_password"}
 
 
+@pytest.mark.parametrize("hash_name", SCRAM_HASHES)
+def test_what_a_client_has_salted_gives_the_same_credentials(hash_name):
+    salted = hashlib.pbkdf2_hmac(SCRAM_HASHES[hash_name], b"pencil", SALT, 4096)
+    ours = derive_scram("pencil", hash_name, SALT, 4096)
+    assert scram_from_salted(salted, hash_name, SALT, 4096) == ours
+
+
+@pytest.mark.parametrize("size", [0, 19, 20, 31, 33, 64])
+def test_what_has_another_length_is_not_salted_by_that_hash(size):
+    with pytest.raises(ValueError, match="32 octets"):
+        scram_from_salted(b"x" * size, "SHA-256", SALT, 4096)
+
+
 CALLS = {
+    "add_scram": ("juliet", derive_scram("wherefore", "SHA-1", SALT, 1)),
     "check_password": ("juliet", "wherefore"),
     "count_users": (),
     "create_user": ("juliet", "wherefore"),
+    "missing_hashes": (),
     "remove_user": ("juliet",),
     "scram_credentials": ("juliet", "SHA-256"),
     "scram_hashes": (),

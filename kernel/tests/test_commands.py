@@ -1,9 +1,19 @@
 """Commands: declared by a method's signature, read from plain data."""
 
+from types import SimpleNamespace
+
 import pytest
 
 from stonechat.auth import Secret
-from stonechat.commands import MISSING, CommandError, Parameter, command, commands_of, declaration
+from stonechat.commands import (
+    MISSING,
+    CommandError,
+    Parameter,
+    Text,
+    command,
+    commands_of,
+    declaration,
+)
 from stonechat.core.command_registry import CommandRegistry
 from stonechat.jid import JID
 
@@ -60,6 +70,26 @@ def test_a_command_stays_a_method_that_can_be_called():
     assert Doors("here").kick(JULIET) == "here: juliet@capulet.example  1 False"
 
 
+class Gate:
+    """A command whose rule an operator chooses, and one that a protocol names."""
+
+    options = SimpleNamespace(access="porters")
+
+    @command("close", "Close the gate.", permission_option="access", whole_node=True)
+    def close(self) -> None: ...
+
+    @command("open", "Open the gate.", adhoc_node="http://capulet.example/gate#open")
+    def open(self) -> None: ...
+
+
+def test_the_rule_of_a_command_may_be_an_option():
+    (close, _), (open_, _) = commands_of(Gate())
+    assert (close.permission, close.whole_node, close.adhoc_node) == ("porters", True, "")
+    assert (open_.permission, open_.whole_node) == ("admin", False)
+    assert open_.adhoc_node == "http://capulet.example/gate#open"
+    assert declaration(Gate.close).permission == "admin"
+
+
 def test_what_declares_nothing_is_no_command():
     assert declaration(Doors.no_command) is None
     assert commands_of(object()) == []
@@ -110,6 +140,7 @@ def test_a_type_that_no_face_can_read_is_refused():
         (JID, JULIET, JULIET),
         (Secret, "honey", Secret("honey")),
         (Secret, 1234, Secret("1234")),
+        (Text, "two\nlines", Text("two\nlines")),
     ],
 )
 def test_a_value_is_read_as_its_type(kind, value, read):
@@ -136,6 +167,7 @@ def test_a_value_is_read_as_its_type(kind, value, read):
         (int, None, "x: a single value is wanted"),
         (JID, None, "x: a single value is wanted"),
         (Secret, None, "x: a single value is wanted"),
+        (Text, ["a"], "x: a single value is wanted"),
     ],
 )
 def test_a_value_that_is_not_of_its_type_is_refused(kind, value, fault):
@@ -217,6 +249,38 @@ def test_a_host_may_be_a_parameter_of_the_command_itself(registry):
     for host in ("capulet.example", "montague.example"):
         other.add_owner(OnHost(), host=host, plugin="locks")
     assert other.run("lock", {"host": "montague.example"}) == "montague.example"
+
+
+def test_a_command_may_be_given_on_all_hosts_that_have_it(registry):
+    assert registry.run("doors", {"host": "*"}) == {
+        "capulet.example": "capulet.example",
+        "montague.example": "montague.example",
+    }
+    with pytest.raises(CommandError, match="an address is on one host only"):
+        registry.run("kick", {"host": "*", "jid": JULIET.text})
+    # The kernel's own are about all without a host.
+    assert registry.run("lock", {"host": "*"}) == ""
+
+
+def test_each_of_all_hosts_is_told_its_name():
+    locks = CommandRegistry()
+    for host in ("capulet.example", "montague.example"):
+        locks.add_owner(OnHost(), host=host, plugin="locks")
+    hosts = ["capulet.example", "montague.example"]
+    assert locks.run("lock", {"host": "*"}) == {host: host for host in hosts}
+
+
+def test_where_all_hosts_refuse_it_is_refused():
+    class Porter:
+        @command("knock", "Knock.")
+        def knock(self) -> None:
+            raise CommandError("nobody is up")
+
+    porters = CommandRegistry()
+    for host in ("capulet.example", "montague.example"):
+        porters.add_owner(Porter(), host=host, plugin="porter")
+    with pytest.raises(CommandError, match="nobody is up"):
+        porters.run("knock", {"host": "*"})
 
 
 def test_a_command_of_the_node_is_on_no_host():

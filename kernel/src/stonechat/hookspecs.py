@@ -24,7 +24,8 @@ costs other stanzas nothing. All but the collecting hooks may block.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar
 
 from pluggy import HookspecMarker
 
@@ -50,6 +51,33 @@ class Handled:
 
 
 HANDLED = Handled()
+
+
+@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
+class SharedGroup:
+    """Accounts of a host that are in the rosters of others, who have not put them there.
+
+    Never changed once it was given out: what has changed is another object with the same
+    `name`, which no two groups of a plugin share.
+    """
+
+    name: str
+    label: str
+    """The roster group in which the members are shown."""
+    members: Mapping[str, str]
+    """Localparts, and what each is called in the roster, or `""`."""
+
+
+class SharedContacts(NamedTuple):
+    """What is shared with an account; one object for all accounts with the same groups.
+
+    A group may hold the account itself, who is never shown to himself.
+    """
+
+    shown: tuple[SharedGroup, ...]
+    """Their members are in the account's roster."""
+    seen_by: tuple[SharedGroup, ...] = ()
+    """Their members have the account in theirs, and it need not have them in its own."""
 
 
 def _kind(kind: Kind) -> Callable[[_Function], _Function]:
@@ -159,7 +187,8 @@ def stonechat_disco_forms() -> Sequence[Element]:  # type: ignore[empty-body]
 def stonechat_disco_node_info(iq: Iq, node: str) -> Element | None:
     """The `<query/>` that answers a disco#info about a node, of the host or an account.
 
-    `iq.to` says whose node it is; who asks about an account may see its presence.
+    `iq.to` says whose node it is, None that it is the asker's own account; who asks about
+    an account may see its presence.
     Raise StanzaError to refuse; where nobody answers it is item-not-found.
 
     Since 0.1.
@@ -169,6 +198,24 @@ def stonechat_disco_node_info(iq: Iq, node: str) -> Element | None:
 @first_answer
 def stonechat_disco_node_items(iq: Iq, node: str) -> Element | None:
     """The `<query/>` that answers a disco#items about a node; otherwise as above.
+
+    Since 0.1.
+    """
+
+
+@collects
+def stonechat_shared_contacts() -> Callable[[str], SharedContacts]:  # type: ignore[empty-body]
+    """Who finds whom in his roster without having put him there: `(localpart) -> contacts`.
+
+    Accounts of this host between whom either direction is said are both subscribed to
+    each other's presence, and cannot end that; so of two, each must be told of the
+    other: by `shown` to one, by `seen_by` or `shown` to the other.
+
+    The function is asked whenever an account's roster is looked at, and the answer
+    kept while the account has a session: answer from memory. It may block the first
+    time, and raise StanzaError where it cannot know. Once answers are other ones, say
+    `host.service("roster").shared_contacts_changed()`: all accounts are asked anew,
+    and who is online hears of what has changed.
 
     Since 0.1.
     """
@@ -304,8 +351,9 @@ def stonechat_iq_from_user(session: Session, iq: Iq) -> Handled | None:
 def stonechat_may_send_presence(account: JID, contact: JID) -> bool | None:
     """Whether an account's presence may go to a contact now (XEP-0016, XEP-0191).
 
-    Asked for each contact by whoever broadcasts presence; both JIDs are bare. Yes
-    where nobody answers.
+    Asked for each contact by whoever broadcasts presence. `account` is the session's full
+    JID where the presence is that of one session; `contact` is bare. Yes where nobody
+    answers.
 
     Since 0.1.
     """

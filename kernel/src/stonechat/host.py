@@ -43,7 +43,7 @@ class Outlet(Protocol):
 
     @property
     def unsent(self) -> int:
-        """Octets of stanzas that this outlet holds back or may have to send again."""
+        """Octets of stanzas that this outlet holds back."""
 
     @property
     def takes_messages(self) -> bool:
@@ -106,7 +106,6 @@ class Session(Protocol):
         """Octets that wait to be sent; they are lost if the client or the process goes.
 
         What was queued counts at once, and leaves soon after; 0 when the session is closed.
-        With stream management what the client has not acknowledged counts, too.
         """
 
     @property
@@ -347,6 +346,7 @@ class Kernel(Protocol):
     def now(self) -> int: ...
     def monotonic(self) -> float: ...
     def run_blocking(self, call: Callable[..., T], *arguments: Any) -> T: ...
+    def secret(self, purpose: str) -> bytes: ...
     def service(self, name: str) -> Any: ...
 
 
@@ -573,6 +573,14 @@ class Host:
         return self._kernel.run_blocking(call, *arguments)
 
     # Policy
+
+    def secret(self, purpose: str) -> bytes:
+        """32 octets that nobody can guess, for one purpose of this plugin on this host.
+
+        The same after a restart and on every node of a cluster. They are not in the
+        database: what is stolen there opens nothing that is made with them.
+        """
+        return self._kernel.secret(f"{self.plugin_name}\0{purpose}")
 
     def allows(self, rule: str, jid: JID | None = None, address: str | None = None) -> bool:
         """Whether an access rule of the configuration lets this JID or address in.

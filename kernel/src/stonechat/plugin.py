@@ -25,12 +25,14 @@ from typing import Any, TypeVar
 
 from pluggy import HookimplMarker
 
-from stonechat.hookspecs import HANDLED, Handled
+from stonechat.hookspecs import HANDLED, Handled, SharedContacts, SharedGroup
 
 __all__ = [
     "ENTRY_POINTS",
     "HANDLED",
     "Handled",
+    "SharedContacts",
+    "SharedGroup",
     "Stage",
     "concerns",
     "concerns_of",

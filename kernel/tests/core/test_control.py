@@ -8,7 +8,7 @@ import gevent
 import pytest
 from gevent import socket
 
-from stonechat.commands import CommandError, Secret, command
+from stonechat.commands import CommandError, Secret, Text, command, commands_of
 from stonechat.core import control
 from stonechat.core.command_registry import CommandRegistry
 from stonechat.core.control import ControlSocket
@@ -253,6 +253,16 @@ def test_everything_that_can_be_asked_is_described(caller):
     }
     assert describe_command(read_description(greet), []) == greet
     assert described["stumble"]["parameters"][0]["type"] == "Secret"
+
+
+def test_every_type_of_parameter_is_described_and_read_again():
+    class Herald:
+        @command("cry", "Cry it out.")
+        def cry(self, words: Text, where: JID, key: Secret, times: int = 1, now: bool = True): ...
+
+    ((declared, _),) = commands_of(Herald())
+    again = read_description(describe_command(declared, []))
+    assert [parameter.type for parameter in again.parameters] == [Text, JID, Secret, int, bool]
 
 
 # The file

@@ -564,3 +564,26 @@ def test_faults_of_nobody_are_counted_nowhere(server, said):
     for _ in range(200):
         capulet.kernel.plugins.count_failure("nobody")
     assert capulet.kernel.plugins.quarantined == {}
+
+
+# Secrets
+
+
+def test_a_plugin_has_a_secret_for_each_purpose_that_outlives_a_restart(server, said):
+    one, other = make(said, "one"), make(said, "other")
+    capulet = server.host(HOST, plugin_classes={"one": one, "other": other})
+    montague = server.host("montague.example", plugin_classes={"one": one})
+
+    def secrets():
+        return [
+            capulet.plugin("one").host.secret("tokens"),
+            capulet.plugin("one").host.secret("links"),
+            capulet.plugin("other").host.secret("tokens"),
+            montague.plugin("one").host.secret("tokens"),
+        ]
+
+    first = secrets()
+    assert [len(secret) for secret in first] == [32] * 4
+    assert len(set(first)) == 4
+    server.restart()
+    assert secrets() == first

@@ -24,6 +24,10 @@ def test_names_the_software_and_its_version(server):
     assert query.find_text("version") == __version__
 
 
+def test_the_name_is_an_option(server):
+    assert ask(server, name="Verona Messenger").find_text("name") == "Verona Messenger"
+
+
 def test_hides_the_operating_system_by_default(server):
     assert ask(server).find("os") is None
 

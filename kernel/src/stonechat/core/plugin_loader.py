@@ -21,15 +21,23 @@ _OURS: dict[Kind, dict[str, str]] = {
     "plugin": {
         name: "stonechat-" + name.replace("_", "-")
         for name in (
+            "adhoc",
+            "announce",
+            "block_strangers",
+            "blocking",
             "cputime",
             "disco",
             "echo",
             "last",
             "offline",
             "ping",
+            "pres_counter",
+            "privacy",
             "register",
             "roster",
+            "service_log",
             "sm",
+            "stats",
             "time",
             "version",
         )

@@ -210,6 +210,7 @@ class Server:
             now=self.now,
             monotonic=self._clock,
             run_blocking=self.run_blocking,
+            secret=self._secret,
             log=self.log.bind(host=name),
             hosts=self.hosts,
             uptime=lambda: self._clock() - self._ready_at,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hmac
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -57,6 +58,7 @@ class VirtualHost:
         now: Callable[[], int],
         monotonic: Callable[[], float],
         run_blocking: Callable[..., Any],
+        secret: bytes,
         log: FilteringBoundLogger,
         hosts: Mapping[str, VirtualHost],
         uptime: Callable[[], float],
@@ -73,6 +75,7 @@ class VirtualHost:
         self.now = now
         self.monotonic = monotonic
         self.run_blocking = run_blocking
+        self._secret = secret
         self.log = log
         self.hosts = hosts
         """All of the node; this one is among them once it is up."""
@@ -171,6 +174,9 @@ class VirtualHost:
 
     def figures(self, all_hosts: bool) -> Figures:
         return count_users(self.hosts.values() if all_hosts else [self], self.uptime())
+
+    def secret(self, purpose: str) -> bytes:
+        return hmac.digest(self._secret, f"{self.name}\0{purpose}".encode(), "sha256")
 
     def service(self, name: str) -> Any:
         return self.services.get(name)

@@ -13,6 +13,7 @@ NS_VERSION = "jabber:iq:version"
 
 
 class Options(PluginOptions):
+    name: str = option("Stonechat", "What the software calls itself.", min_length=1)
     # XEP-0092, "Security Considerations": it helps whoever looks for a way in.
     show_os: bool = option(False, "Name the operating system in the reply.")
 
@@ -34,7 +35,7 @@ class Plugin:
 
     def report(self, iq: Iq) -> Element:
         query = Element(NS_VERSION, "query")
-        query.add("name", "Stonechat")
+        query.add("name", self.options.name)
         query.add("version", self.host.software_version)
         if self.options.show_os:
             query.add("os", platform.system())
