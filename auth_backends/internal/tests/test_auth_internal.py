@@ -4,7 +4,7 @@ import gevent
 import pytest
 from gevent.event import Event
 
-from stonechat.auth import AuthUnavailable
+from stonechat.auth import AuthUnavailable, check_against_scram, derive_scram
 from stonechat.errors import StorageError
 from stonechat.storage import StorageUncertain
 from stonechat.testing import AuthBackendContract
@@ -422,3 +422,42 @@ def test_however_many_accounts_there_are_none_is_read_at_the_start(make, host, r
     assert reads == []
     assert second.check_password("juliet", "R0m30")
     assert reads == ["load_account"]
+
+
+# Hashes that came later (XEP-0480)
+
+
+def test_an_account_gets_a_hash_that_it_lacked(make):
+    make(hashes=("SHA-1",)).create_user("juliet", PASSWORD)
+    backend = make()
+    assert backend.scram_hashes() == ("SHA-1",)
+    assert backend.missing_hashes() == ("SHA-512", "SHA-256")
+    credentials = derive_scram(PASSWORD, "SHA-256", iterations=4096)
+    backend.add_scram("juliet", credentials)
+    assert backend.scram_credentials("juliet", "SHA-256") == credentials
+    assert backend.scram_hashes() == ("SHA-256", "SHA-1")
+    assert backend.missing_hashes() == ("SHA-512",)
+    # It is written down, too.
+    assert make().scram_credentials("juliet", "SHA-256") == credentials
+    assert make().scram_hashes() == ("SHA-256", "SHA-1")
+
+
+def test_a_hash_is_offered_once_every_account_has_it(make):
+    old = make(hashes=("SHA-1",))
+    old.create_user("juliet", PASSWORD)
+    old.create_user("romeo", PASSWORD)
+    backend = make(hashes=("SHA-1", "SHA-256"))
+    for name, hashes in (("juliet", ("SHA-1",)), ("romeo", ("SHA-256", "SHA-1"))):
+        backend.add_scram(name, derive_scram(PASSWORD, "SHA-256", iterations=4096))
+        assert backend.scram_hashes() == hashes
+    assert backend.missing_hashes() == ()
+
+
+def test_what_was_computed_from_an_old_password_is_not_kept(make):
+    make(hashes=("SHA-1",)).create_user("juliet", PASSWORD)
+    backend, other = make(), make()
+    assert backend.scram_credentials("juliet", "SHA-256") is None
+    # Through another node, so that this one still remembers the account as it was.
+    other.set_password("juliet", "another")
+    backend.add_scram("juliet", derive_scram(PASSWORD, "SHA-256", iterations=4096))
+    assert check_against_scram("another", make().scram_credentials("juliet", "SHA-256"))

@@ -49,6 +49,8 @@ KERNEL = (
         "Channel bindings `tls-exporter` (TLS 1.3), `tls-unique` (TLS 1.2) and"
         " `tls-server-end-point`.",
     ),
+    Row("XEP-0440", "", "The types of channel binding are advertised, beside the mechanisms."),
+    Row("XEP-0474", "", "In SCRAM, by either SASL profile: the server's side."),
     Row(
         "XEP-0178",
         "",

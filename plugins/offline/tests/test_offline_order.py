@@ -3,7 +3,9 @@
 import pytest
 from gevent.event import Event
 
-from stonechat.stanza import Message
+from stonechat.jid import JID
+from stonechat.sasl import BOUND_INLINE
+from stonechat.stanza import Element, Message
 
 ROMEO = "romeo@capulet.example/orchard"
 JULIET = "juliet@capulet.example"
@@ -112,3 +114,37 @@ def test_another_session_does_not_wait_for_one_that_is_slow(host):
     gate.open.set()
     host.server.settle()
     assert bodies(juliet) == ["0"]
+
+
+def test_what_the_account_itself_sends_does_not_wait(host):
+    spooled(host, 1)
+    gate = Gate(host.plugin("offline").spool)
+    juliet = host.connect(f"{JULIET}/balcony")
+    juliet.available()
+    assert gate.entered.wait(5)
+    host.kernel.session(juliet.jid).send(
+        Message(Element("urn:xmpp:mam:2", "result"), from_=juliet.bare, to=juliet.jid)
+    )
+    assert juliet.receive_message().has("urn:xmpp:mam:2", "result")
+    gate.open.set()
+
+
+def test_who_has_bound_inline_gets_from_the_archive_what_is_there(host):
+    host.create_account("juliet")
+    romeo = host.connect(ROMEO)
+    archived = Element("urn:xmpp:sid:0", "stanza-id", {"by": JULIET, "id": "1"})
+    plugin = host.plugin("offline")
+    for body, marks in (("archived", [archived]), ("not archived", [])):
+        message = Message(
+            Element("jabber:client", "body", None, body),
+            *marks,
+            to=JID.parse(JULIET),
+            from_=romeo.jid,
+        )
+        assert plugin.keep("juliet", message)
+    juliet = host.connect(f"{JULIET}/balcony")
+    host.kernel.session(juliet.jid).data[BOUND_INLINE] = True
+    juliet.available()
+    host.server.settle()
+    assert bodies(juliet) == ["not archived"]
+    assert plugin.count(JID.parse(JULIET)) == 0

@@ -11,6 +11,7 @@ from typing import Literal
 from stonechat.auth import (
     DEFAULT_ITERATIONS,
     SCRAM_HASHES,
+    AccountNotFound,
     AuthBackend,
     AuthUnavailable,
     BadPassword,
@@ -126,6 +127,19 @@ class Backend(AuthBackend):
                 common = self._accounts.common_hashes()
             self._hashes_of_all = tuple(name for name in self._hashes if name in common)
         return self._hashes_of_all
+
+    def missing_hashes(self) -> tuple[str, ...]:
+        common = self.scram_hashes()
+        return tuple(name for name in self._hashes if name not in common)
+
+    def add_scram(self, localpart: str, credentials: ScramCredentials) -> None:
+        account = self._load(localpart)
+        if account is None:
+            raise AccountNotFound(f"There is no account {localpart}.")
+        # Where the password is kept, there are credentials as soon as somebody asks.
+        if account.password is None and account.scram(credentials.hash_name) is None:
+            with self._changing(localpart):
+                self._accounts.add_hash(localpart, account, credentials)
 
     # Accounts
 

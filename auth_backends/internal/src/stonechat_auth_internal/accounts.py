@@ -72,7 +72,7 @@ _UPDATE = (
 _ADD = (
     update(_accounts)
     .where(*_IS_IT, _accounts.c.credentials == bindparam("old"))
-    .values(credentials=bindparam("credentials"))
+    .values(credentials=bindparam("credentials"), hashes=bindparam("hashes"))
 )
 _DELETE = delete(_accounts).where(*_IS_IT)
 _NAMES = (
@@ -191,6 +191,7 @@ class Accounts:
         written = self._key(localpart) | {
             "old": account.credentials,
             "credentials": " ".join(values),
+            "hashes": _ALL if account.password is not None else _bits(values),
         }
 
         def add_credentials(connection: Connection) -> None:
@@ -250,6 +251,10 @@ def _columns(record: Record) -> dict[str, object]:
         "hashes": record.hashes,
         "password": record.password,
     }
+
+
+def _bits(values: Sequence[str]) -> int:
+    return sum(_BITS[_hash_name(value)] for value in values)
 
 
 def _check_found(rows: int, localpart: str) -> None:

@@ -11,6 +11,7 @@ from stonechat.host import Host, Session
 from stonechat.jid import JID
 from stonechat.namespaces import NS_CLIENT, NS_DELAY, NS_HINTS, NS_STANZA_ID
 from stonechat.options import ByteSize, DurationOrOff, PluginOptions, option
+from stonechat.sasl import BOUND_INLINE
 from stonechat.stanza import Element, Message, Presence, Stanza
 from stonechat_offline.backlog import Backlog
 from stonechat_offline.parcel import LOOK_SECONDS, Parcel
@@ -233,6 +234,10 @@ class Plugin:
             self.host.log.error("kept message is damaged", id=kept.id, reason=str(error))
             parcel.arrived(kept.id)
             return
+        if BOUND_INLINE in backlog.session.data and self.is_archived(message):
+            # XEP-0386: it gets that from the archive.
+            parcel.arrived(kept.id)
+            return
         if not self.stamp_of(message):
             stamp = timestamps.written(kept.stored_at)
             message.append(
@@ -241,6 +246,14 @@ class Plugin:
                 )
             )
         parcel.send(backlog.next, kept.id, message)
+
+    def is_archived(self, message: Message) -> bool:
+        """Whether the account's archive has it (XEP-0359)."""
+        account = message.to.bare.text
+        return message.has(NS_STANZA_ID, "stanza-id") and any(
+            mark.get("by") == account
+            for mark in message.element.find_all("stanza-id", NS_STANZA_ID)
+        )
 
     def receiver(self, localpart: str) -> Session | None:
         """A session that takes messages to the bare JID.

@@ -24,6 +24,7 @@ class Backlog:
     def __init__(self, session: Session, now: Callable[[], int]) -> None:
         self.session = session
         self._now = now
+        self._account = session.jid.bare.text
         self.since = FOREVER
         """When the first message came that is held; microseconds since the epoch."""
         self._held: deque[tuple[Message, Release]] = deque()
@@ -31,7 +32,8 @@ class Backlog:
         session.add_outlet(self)
 
     def send(self, stanza: Stanza) -> None:
-        if isinstance(stanza, Message):
+        # What the account itself sends are answers: results of its archive, above all.
+        if isinstance(stanza, Message) and stanza.attributes.get("from") != self._account:
             if not self._held:
                 self.since = self._now()
             # Nobody else answers for it yet.
