@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import resource
 import socket
+import sys
 import threading
 import time
 from base64 import b64encode
@@ -17,6 +18,9 @@ import pytest
 
 from stonechat.testing import ServerProcess
 from stonechat.testing.process import LOCALHOST
+
+# Modules beside the tests are in nobody's reach by pytest's import mode.
+sys.path.insert(0, str(Path(__file__).parent))
 
 DOMAIN = "capulet.example"
 PASSWORD = "Wherefore art thou?"

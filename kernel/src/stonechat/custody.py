@@ -22,7 +22,15 @@ class Custody:
     stanza has it still: one who cannot deliver it need not store it, but calls `lose`.
     """
 
-    __slots__ = ("_freed", "_holds", "_hurries", "_is_hurried", "_lost", "has_arrived")
+    __slots__ = (
+        "_freed",
+        "_holds",
+        "_hurries",
+        "_is_hurried",
+        "_lost",
+        "bearers",
+        "has_arrived",
+    )
 
     def __init__(
         self,
@@ -34,6 +42,8 @@ class Custody:
 
         Of several clients that were given it none needs it again then.
         """
+        self.bearers = 0
+        """Sessions that were given it and may still hear that it has arrived."""
         self._freed = freed
         self._lost = lost
         self._holds = 0

@@ -440,8 +440,10 @@ def stonechat_message_undelivered(message: Message) -> bool | None:
 
 
 @first_answer
-def stonechat_message_unhandled(session: Session, message: Message) -> bool | None:
+def stonechat_message_unhandled(session: Session | None, message: Message) -> bool | None:
     """A session that has ended never said that it handled this message (XEP-0198, 4).
+
+    The session is None where it ended with the server, before a restart.
 
     Return True if it need not be delivered again (other resources have had a copy).
     If nobody does, it goes to the account's other sessions, or is undelivered.

@@ -349,7 +349,7 @@ def test_a_silent_client_has_lost_its_connection(server):
     host.connect(ROMEO).message(JULIET, "one")
     server.clock.advance(1)
     assert nonzas(juliet) == [Element(NS_SM, "r")]
-    server.clock.advance(21)
+    server.clock.advance(26)
     server.settle()
     assert host.kernel.session(juliet.jid) is None
     again = host.connect(JULIET)

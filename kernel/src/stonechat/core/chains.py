@@ -150,6 +150,37 @@ class FilterChain:
         raise StanzaError("internal-server-error") from error
 
 
+class NoticeChain:
+    """The implementations of a notice that comes with every message; called by position."""
+
+    __slots__ = ("_calls", "_on_error", "_tick")
+
+    def __init__(self, calls: Iterable[Call], on_error: OnError) -> None:
+        self._calls = tuple(calls)
+        self._on_error = on_error
+        self._tick = SAMPLE_EVERY
+
+    def __bool__(self) -> bool:
+        return bool(self._calls)
+
+    def run(self, stanza: Stanza, *arguments: Any) -> None:
+        """Tell all; nobody's failure keeps the others from hearing it."""
+        self._tick -= 1
+        timed = not self._tick
+        if timed:
+            self._tick = SAMPLE_EVERY
+        for call in self._calls:
+            begun = time.perf_counter() if timed else 0.0
+            try:
+                call.function(stanza, *arguments)
+            except FAULTS as error:
+                call.errors += 1
+                self._on_error(call, error, stanza)
+            if timed:
+                call.calls += SAMPLE_EVERY
+                call.seconds += time.perf_counter() - begun
+
+
 class Hooks:
     """All hooks of one host: the filter chains, and the rest by name.
 
@@ -219,7 +250,10 @@ class Hooks:
         self.message_to_user = chain("stonechat_message_to_user")
         self.presence_to_user = chain("stonechat_presence_to_user")
         self.iq_to_user = chain("stonechat_iq_to_user")
-        self.message_delivered = self.has("stonechat_message_delivered")
+        delivered = self._calls["stonechat_message_delivered"]
+        self.message_delivered = NoticeChain(
+            (_in_order(call, ("message", "sessions")) for call in delivered), self._on_error
+        )
 
     def _chain(self, hook: str) -> FilterChain:
         return FilterChain((_positional(call) for call in self._calls[hook]), self._on_error)
@@ -296,12 +330,19 @@ _FILTER_PARAMETERS = {
 
 
 def _positional(call: Call) -> Call:
-    """A filter is called by position; one that leaves parameters out is adapted here."""
+    """A filter is called by position."""
     direction = "from" if call.hook.endswith("_from_user") else "to"
     kind = call.hook.split("_")[1]
-    wanted = tuple(kind if p == "stanza" else p for p in _FILTER_PARAMETERS[direction])
+    return _in_order(
+        call, tuple(kind if p == "stanza" else p for p in _FILTER_PARAMETERS[direction])
+    )
+
+
+def _in_order(call: Call, wanted: tuple[str, ...]) -> Call:
+    """A call whose function takes these by position; one that leaves some out is adapted."""
     if call.parameters != wanted:
         indices = [wanted.index(name) for name in call.parameters]
         function = call.function
         call.function = lambda *given: function(*[given[index] for index in indices])
+        call.parameters = wanted
     return call

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from stonechat.errors import StanzaError, StreamError
@@ -104,7 +104,7 @@ class SessionManager:
             if session is not None and session.takes_messages:
                 session.send(message)
                 if self._host.hooks.message_delivered:
-                    self._delivered(message, (session,))
+                    self._host.hooks.message_delivered.run(message, (session,))
                 return
             # 8.5.3.2: only chat goes on as if to the bare JID. So does what a client would
             # have got that reads too slowly: its other sessions, or the spool, may have it.
@@ -133,7 +133,7 @@ class SessionManager:
                 ):
                     session.send(message)
                     if self._host.hooks.message_delivered:
-                        self._delivered(message, (session,))
+                        self._host.hooks.message_delivered.run(message, (session,))
                     return
             else:
                 chosen = _most_available(sessions, everyone=type_ == "headline")
@@ -141,7 +141,7 @@ class SessionManager:
                     for session in chosen:
                         session.send(message)
                     if self._host.hooks.message_delivered:
-                        self._delivered(message, chosen)
+                        self._host.hooks.message_delivered.run(message, chosen)
                     return
         if type_ == "headline":
             return
@@ -151,11 +151,6 @@ class SessionManager:
         ):
             return
         raise StanzaError("service-unavailable")
-
-    def _delivered(self, message: Message, sessions: Sequence[ClientSession]) -> None:
-        self._host.notify(
-            "stonechat_message_delivered", {"message": message, "sessions": sessions}
-        )
 
     def _undeliverable(self, message: Message) -> None:
         if message.type not in ("error", "headline"):

@@ -13,11 +13,13 @@ from stonechat.stanza import KINDS, Stanza
 from stonechat.xml import (
     MAX_ATTRIBUTES,
     MAX_DEPTH,
+    Element,
     guarded_parser,
     parse,
     serialize,
     xml_error,
 )
+from stonechat.xml.element import split_name
 from stonechat.xml.parser import check_names
 
 USUAL_HEADER = b"<stream:stream xmlns='%b' xmlns:stream='%b'>" % (
@@ -84,7 +86,9 @@ class Reader:
         try:
             self._parser.Parse(data)
         except ExpatError as error:
-            fault = xml_error(error, data)
+            # Whoever has ended the stream is not told what is wrong behind its end.
+            if self._where()[0]:
+                fault = xml_error(error, data)
         except XMLError as error:
             fault = error
         at = 0  # where the next element or white space begins
@@ -119,7 +123,11 @@ class Reader:
                 assert head is not None
                 opening = _OPENINGS.get(name)
                 if opening is None:
-                    events.append(parse(raw, self.declared))
+                    # Most that are no stanzas are empty, as requests for acks are.
+                    if not children and raw.endswith(b"/>"):
+                        events.append(Element(*split_name(name), attributes).freeze())
+                    else:
+                        events.append(parse(raw, self.declared))
                 elif (
                     self.declared is USUAL_HEADER
                     and raw.startswith(opening[0])

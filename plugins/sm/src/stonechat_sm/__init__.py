@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 
 from stonechat import hookimpl
 from stonechat.errors import StorageError, StreamError
-from stonechat.host import Host, InlineFeature, Session, Timer, UnboundStream
+from stonechat.host import Host, InlineFeature, Session, UnboundStream
 from stonechat.jid import JID
 from stonechat.namespaces import NS_STANZA_ERRORS
 from stonechat.options import ByteSize, Duration, DurationOrOff, PluginOptions, option
@@ -20,6 +20,10 @@ from stonechat_sm.tables import SCHEMA
 
 # How long stanzas that nobody asked about wait for company, or for the client's own ack.
 ASK_SECONDS = 0.5
+
+# How long a client waits at least for its <a/> while something that it sent is made safe,
+# and at most twice as long. It hears then what is safe, and the rest when that is.
+ACK_SECONDS = 0.25
 
 
 class Options(PluginOptions):
@@ -57,11 +61,16 @@ class Plugin:
         self.resumption = Resumption(self, host, self.spool, self.ends)
         # Sessions to be asked soon; each at most once.
         self._to_ask: set[Managed] = set()
+        # Sessions whose clients have been asked, or want to know, and those since longer.
+        self._asked: set[Managed] = set()
+        self._owing: set[Managed] = set()
+        self._owing_longer: set[Managed] = set()
 
     def ready(self) -> None:
         """All plugins are there: what a crash has left can go to them."""
         self.host.spawn(self.ends.recover, self.resumption.is_of_this_run)
         self.host.call_every(60.0, self.resumption.expire)
+        self.host.call_every(self.options.ack_timeout / 4, self._look_for_silent)
 
     def stop(self) -> None:
         self.ends.finish()
@@ -194,7 +203,8 @@ class Plugin:
         if managed is None:
             return
         managed.stop()
-        self._to_ask.discard(managed)
+        for waiting in (self._to_ask, self._asked, self._owing, self._owing_longer):
+            waiting.discard(managed)
         self.spool.discard(managed)
         self.resumption.ended(managed)
 
@@ -216,9 +226,6 @@ class Plugin:
 
     # For managed streams
 
-    def call_later(self, seconds: float, call: Callable[[], None]) -> Timer:
-        return self.host.call_later(seconds, call)
-
     def will_ask(self, managed: Managed) -> None:
         if not self._to_ask:
             self.host.call_later(ASK_SECONDS, self._ask)
@@ -229,6 +236,37 @@ class Plugin:
         for managed in to_ask:
             if managed.queue and not managed.asked and managed.flows:
                 managed.ask()
+
+    def asks(self, managed: Managed) -> None:
+        managed.asked_at = self.host.monotonic()
+        self._asked.add(managed)
+
+    def _look_for_silent(self) -> None:
+        asked, self._asked = self._asked, set()
+        longest = self.options.ack_timeout
+        now = self.host.monotonic()
+        for managed in asked:
+            session = managed.session
+            if not managed.asked or not session.is_open:
+                continue
+            # One that sends anything is there, and busy with what we sent before.
+            if min(now - managed.asked_at, session.idle_seconds) >= longest:
+                session.disconnect("the client answers no request for an ack")
+            else:
+                self._asked.add(managed)
+
+    def owes(self, managed: Managed) -> None:
+        if not self._owing and not self._owing_longer:
+            self.host.call_later(ACK_SECONDS, self._answer)
+        self._owing.add(managed)
+
+    def _answer(self) -> None:
+        for managed in self._owing_longer:
+            if managed.owes and managed.flows:
+                managed.write_ack()
+        self._owing_longer, self._owing = self._owing, set()
+        if self._owing_longer:
+            self.host.call_later(ACK_SECONDS, self._answer)
 
     def will_spool(self, managed: Managed) -> None:
         self.spool.soon(managed)

@@ -51,6 +51,9 @@ class Ends:
         spooled = managed.spooled
         last = managed.acked + managed.waiting
         queue = managed.take_queue()
+        for sent in queue:
+            if sent.custody is not None:
+                sent.custody.bearers -= 1
         if not queue:
             return
         localpart = managed.session.jid.localpart
@@ -68,9 +71,12 @@ class Ends:
                 if custody is not None and custody.is_kept:
                     custody.lose()
                     continue
-                if custody is None or not custody.has_arrived:
+                # Of several sessions that were given it the last one speaks.
+                if custody is None or not (custody.has_arrived or custody.bearers):
                     self._deliver(session, sent.octets, sent.at)
-                sent.arrive()
+                    sent.arrive()
+                else:
+                    sent.settle()
             if spooled:
                 self._spool.forget(token, last)
         finally:
@@ -93,9 +99,10 @@ class Ends:
             self._host.bounce(stanza, error)
 
     def _deliver_message(self, session: Session | None, message: Message, sent_at: int) -> None:
-        if session is not None and self._host.first(
-            "stonechat_message_unhandled", session=session, message=message
-        ):
+        if self._host.first("stonechat_message_unhandled", session=session, message=message):
+            return
+        if message.type in ("headline", "groupchat"):
+            # They have had their time; a room knows by the presence that nobody is there.
             return
         if not self._has_stamp(message):
             stamp = timestamps.written(sent_at)

@@ -18,10 +18,6 @@ NS_SM = "urn:xmpp:sm:3"
 
 REQUEST = f"<r xmlns='{NS_SM}'/>".encode()
 
-# What a client waits for its <a/> while something that it sent is made safe. After that
-# it hears what is safe by then, and the rest when it is.
-ACK_SECONDS = 0.25
-
 # The counters are xs:unsignedInt (XEP-0198, section 4).
 WRAP = 2**32
 
@@ -51,9 +47,11 @@ class Sent:
 
     def hold(self, hurry: Callable[[], None]) -> None:
         """Answer for it; whoever sent it is not told that it is safe."""
-        if self.custody is not None:
+        custody = self.custody
+        if custody is not None:
+            custody.bearers += 1
             self._is_held = True
-            self.custody.hold(hurry)
+            custody.hold(hurry)
 
     def settle(self) -> None:
         """It is safe, by the client's word or on disk: whoever sent it may know."""
@@ -63,9 +61,12 @@ class Sent:
 
     def arrive(self) -> None:
         """The client has it, or somebody else took it on."""
-        if self.custody is not None:
-            self.custody.has_arrived = True
-        self.settle()
+        custody = self.custody
+        if custody is not None:
+            custody.has_arrived = True
+            if self._is_held:
+                self._is_held = False
+                custody.release()
 
 
 class Keeper(Protocol):
@@ -75,10 +76,11 @@ class Keeper(Protocol):
 
     def now(self) -> int: ...
     def will_ask(self, managed: Managed) -> None: ...
+    def asks(self, managed: Managed) -> None: ...
+    def owes(self, managed: Managed) -> None: ...
     def will_spool(self, managed: Managed) -> None: ...
     def acknowledged(self, managed: Managed) -> None: ...
     def waits(self, managed: Managed, stanza: Stanza) -> None: ...
-    def call_later(self, seconds: float, call: Callable[[], None]) -> Timer: ...
 
 
 class Managed:
@@ -90,18 +92,18 @@ class Managed:
     """
 
     __slots__ = (
-        "_asked_timer",
+        "_hurry",
         "_keeper",
         "_octets",
-        "_owed_timer",
-        "_owes",
         "_pending",
         "acked",
         "asked",
+        "asked_at",
         "flows",
         "id",
         "max_seconds",
         "next",
+        "owes",
         "queue",
         "received",
         "safe",
@@ -132,14 +134,16 @@ class Managed:
         self.flows = True
         """Whether what is sent leaves at once; not before a resumption is through."""
         self.asked = False
-        self._asked_timer: Timer | None = None
+        self.asked_at = 0.0
         self.spooled = 0
         """How many of the queue are in the spool, or on their way there."""
         self.received = 0
         self.safe = 0
         self._pending: deque[tuple[int, Custody]] | None = None
-        self._owes = False  # an <a/> that covers all that is pending
-        self._owed_timer: Timer | None = None
+        self.owes = False
+        """Whether the client waits for an <a/> that covers all that is pending."""
+        # Made once: it goes with each stanza.
+        self._hurry = self.hurry
 
     # To the client: the outlet
 
@@ -182,7 +186,7 @@ class Managed:
         else:
             keeper.waits(self, stanza)
         # At the end: it may ask at once.
-        sent.hold(self.hurry)
+        sent.hold(self._hurry)
         if len(queue) > 2 * keeper.options.max_unacked:
             self._overflow()
 
@@ -197,25 +201,10 @@ class Managed:
         self._keeper.will_spool(self)
 
     def ask(self) -> None:
-        """Ask the client what it has handled, and give the connection up if it is silent."""
+        """Ask the client what it has handled; one that stays silent has lost its connection."""
         self.asked = True
+        self._keeper.asks(self)
         self.session.write(REQUEST)
-        if self._asked_timer is None:
-            self._asked_timer = self._keeper.call_later(
-                self._keeper.options.ack_timeout, self._unanswered
-            )
-
-    def _unanswered(self) -> None:
-        self._asked_timer = None
-        options = self._keeper.options
-        session = self.session
-        if not (self.asked and session.is_open and session.is_connected):
-            return
-        if session.idle_seconds >= options.ack_timeout:
-            session.disconnect("the client answers no request for an ack")
-        else:
-            # It is there, and busy with what we sent before.
-            self._asked_timer = self._keeper.call_later(options.ack_timeout, self._unanswered)
 
     def acknowledge(self, h: int) -> None:
         """The client has handled all up to `h`; StreamError if it was not sent so many."""
@@ -225,12 +214,13 @@ class Managed:
         if not count or queue is None:
             return
         self.acked = h
-        spooled = 0
+        spooled = octets = 0
         for _ in range(count):
-            sent_stanza = queue.popleft()
-            self._octets -= len(sent_stanza.octets)
-            spooled += sent_stanza.is_spooled
-            sent_stanza.arrive()
+            sent = queue.popleft()
+            octets += len(sent.octets)
+            spooled += sent.is_spooled
+            sent.arrive()
+        self._octets -= octets
         if not queue:
             self.queue = None
         if spooled:
@@ -240,9 +230,6 @@ class Managed:
     def answered(self, h: int) -> None:
         """The client has answered `<r/>`, or volunteered."""
         self.asked = False
-        if self._asked_timer is not None:
-            self._asked_timer.cancel()
-            self._asked_timer = None
         self.acknowledge(h)
         if self.waiting >= self._keeper.options.ask_every:
             self.ask()
@@ -274,11 +261,7 @@ class Managed:
 
     def rest(self) -> None:
         """The connection is gone, and with it what was asked over it."""
-        self.asked = self._owes = self.flows = False
-        for timer in (self._asked_timer, self._owed_timer):
-            if timer is not None:
-                timer.cancel()
-        self._asked_timer = self._owed_timer = None
+        self.asked = self.owes = self.flows = False
 
     def restore_queue(self, queue: deque[Sent]) -> None:
         """Take up what was in the spool."""
@@ -321,18 +304,18 @@ class Managed:
             return
         self._pending = None
         self.safe = self.received
-        if self._owes:
-            self._owes = False
-            self._answer()
+        if self.owes:
+            self.owes = False
+            self.write_ack()
 
     def requested(self) -> None:
         """The client wants to know what is safe: it hears it once all is, or soon (section 4)."""
         if not self._pending:
-            self._write_ack()
+            self.write_ack()
             return
-        self._owes = True
-        if self._owed_timer is None:
-            self._owed_timer = self._keeper.call_later(ACK_SECONDS, self._answer)
+        if not self.owes:
+            self.owes = True
+            self._keeper.owes(self)
         self.press()
 
     def press(self) -> bool:
@@ -341,20 +324,15 @@ class Managed:
             custody.hurry()
         return not self._pending
 
-    def _answer(self) -> None:
-        if self._owed_timer is not None:
-            self._owed_timer.cancel()
-            self._owed_timer = None
-        self._write_ack()
-
-    def _write_ack(self) -> None:
+    def write_ack(self) -> None:
+        """Say how far all is safe."""
         self.session.write(b"<a xmlns='urn:xmpp:sm:3' h='%d'/>" % self.safe)
 
     # The end
 
     def stop(self) -> None:
-        """No timer of it stays."""
-        for timer in (self.timer, self._asked_timer, self._owed_timer):
-            if timer is not None:
-                timer.cancel()
-        self.timer = self._asked_timer = self._owed_timer = None
+        """It is over: nobody is asked or answered any more."""
+        self.rest()
+        if self.timer is not None:
+            self.timer.cancel()
+            self.timer = None

@@ -1,0 +1,171 @@
+"""The way of a message into the archive: a row, a batch, a commit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, NamedTuple
+
+import gevent
+from sqlalchemy import Connection, exc, insert
+
+from stonechat.batcher import Batcher
+from stonechat.host import Host
+from stonechat.jid import JID
+from stonechat.stanza import Message
+from stonechat.storage import StorageFull, upsert
+from stonechat_mam import fulltext
+from stonechat_mam.ids import Ids
+from stonechat_mam.index import Index
+from stonechat_mam.retention import Retention
+from stonechat_mam.retraction import Retraction, bury, origin_of, retraction_in
+from stonechat_mam.rules import RETRACT
+from stonechat_mam.tables import HOSTS, MESSAGES, hash_of
+
+_COLUMNS = ("account", "id", "stamp", "peer", "full_peer", "origin", "text", "stanza")
+# Inline: the numbers that the database gives are not asked for.
+_INSERT = insert(MESSAGES).inline()
+
+_LOOK_SECONDS = 0.002
+
+# Messages that wait for the store; more are refused.
+MAX_WAITING = 10_000
+
+
+class Row(NamedTuple):
+    """A message to be archived: the values of its columns, and what it takes back."""
+
+    values: tuple[Any, ...]
+    retraction: Retraction | None
+
+
+class Recorder:
+    """Archives the messages of one host; they are committed a moment later."""
+
+    def __init__(
+        self,
+        host: Host,
+        ids: Ids,
+        index: Index | None,
+        retention: Retention,
+        *,
+        is_searchable: bool,
+    ) -> None:
+        self._host = host
+        self._ids = ids
+        self._retention = retention
+        self.index = index
+        self._is_searchable = is_searchable
+        self._batcher = Batcher[Row](host, self.write_rows, limit=MAX_WAITING)
+        self._added = self._committed = 0
+        # The last row of each account, counted like these; empty when all are committed.
+        self._last_of: dict[int, int] = {}
+
+    def record(self, account: int, peer: JID, sender: JID, message: Message) -> int:
+        """Archive a message and return its id; its sender hears no `<a/>` before the commit.
+
+        StorageFull where there is no room. Never blocks.
+        """
+        row = self.row(account, peer, sender, message)
+        # Where nobody waits for it, the message need not be kept in memory.
+        release = message.hold() if message.custody is not None else None
+        done = self._written if release is None else partial(self._written, release)
+        try:
+            self._batcher.add(row, done)
+        except StorageFull:
+            if release is not None:
+                release()
+            raise
+        self._added += 1
+        self._last_of[account] = self._added
+        self._retention.touch(account)
+        id_: int = row.values[1]
+        return id_
+
+    def row(self, account: int, peer: JID, sender: JID, message: Message) -> Row:
+        """The row of a message, with an id of its own."""
+        id_, stamp = self._ids.next()
+        octets = message.to_bytes()
+        retraction = None
+        if RETRACT in message.children:
+            retraction = retraction_in(message, sender, stamp)
+        return Row(
+            (
+                account,
+                id_,
+                stamp,
+                hash_of(peer.bare.text),
+                hash_of(peer.text) if peer.resource else 0,
+                origin_of(sender, message.id),
+                fulltext.text_of(message, octets) if self._is_searchable else None,
+                octets,
+            ),
+            retraction,
+        )
+
+    def _written(self, release: Callable[[], None] | None = None) -> None:
+        self._committed += 1
+        if self._committed == self._added:
+            self._last_of.clear()
+        if release is not None:
+            release()
+
+    def wait_for(self, account: int, seconds: float = 4.0) -> bool:
+        """Wait until all that an account has in the archive so far is committed.
+
+        False if that takes too long. What comes meanwhile is not waited for.
+        """
+        last = self._last_of.get(account, 0)
+        with gevent.Timeout(seconds, False):
+            while self._committed < last:
+                gevent.sleep(_LOOK_SECONDS)
+        return self._committed >= last
+
+    def close(self) -> None:
+        """Have everything committed."""
+        if not self._batcher.flush():
+            self._host.log.error("messages not archived", messages=len(self._batcher))
+
+    def write_rows(self, connection: Connection, rows: Sequence[Row]) -> None:
+        """Write rows of this host, in order; they may have been written before."""
+        index = self.index
+        last = index.last(connection) if index is not None else 0
+        _insert(connection, [row.values for row in rows])
+        if index is not None:
+            index.add(connection, last)
+        for row in rows:
+            if row.retraction is not None:
+                account, id_, _, peer, *_ = row.values
+                bury(connection, account, peer, id_, row.retraction)
+        # So that ids go on from here, should the clock be set back while we are stopped.
+        state = {
+            "host": self._host.name,
+            "last_id": rows[-1].values[1],
+            "skew": self._ids.skew,
+        }
+        upsert(connection, HOSTS, state, keys=("host",))
+
+
+def _insert(connection: Connection, values: Sequence[tuple[Any, ...]]) -> None:
+    """Insert rows, quickly; those that are there already stay as they are."""
+    statement, in_order = _compiled(connection)
+    given = values if in_order else [dict(zip(_COLUMNS, row, strict=True)) for row in values]
+    try:
+        with connection.begin_nested():
+            # Past what SQLAlchemy does for each value: it costs as much as the insert.
+            connection.exec_driver_sql(statement, given)
+    except exc.IntegrityError:
+        # A commit whose outcome nobody knew has been repeated.
+        rows = [dict(zip(_COLUMNS, row, strict=True)) for row in values]
+        upsert(connection, MESSAGES, rows, keys=("account", "id"))
+
+
+def _compiled(connection: Connection) -> tuple[str, bool]:
+    """The insert in the words of the database, and whether it takes values in order."""
+    dialect = connection.dialect
+    known: tuple[str, bool] | None = MESSAGES.info.get(dialect.name)
+    if known is None:
+        compiled = _INSERT.compile(dialect=dialect, column_keys=list(_COLUMNS))
+        known = str(compiled), bool(compiled.positional)
+        MESSAGES.info[dialect.name] = known
+    return known

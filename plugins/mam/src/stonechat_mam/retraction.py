@@ -1,0 +1,138 @@
+"""Retraction (XEP-0424): what was said and taken back leaves a tombstone in the archive."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+from zlib import crc32
+
+from sqlalchemy import Connection, bindparam, select, update
+
+from stonechat.errors import StonechatError
+from stonechat.jid import JID
+from stonechat.namespaces import NS_CLIENT
+from stonechat.stanza import Message, Stanza
+from stonechat.timestamps import written
+from stonechat.xml import Element
+from stonechat_mam.rules import NS_RETRACT
+from stonechat_mam.tables import MESSAGES
+
+NS_MUC_USER = "http://jabber.org/protocol/muc#user"
+
+# How far back in a conversation a retraction reaches. Nobody scrolls there to take
+# something back, but somebody might make us look that far, again and again.
+MAX_LOOKED_THROUGH = 20_000
+# Messages with the same origin; of one sender with the same id the last one is meant.
+_MAX_CANDIDATES = 20
+
+_conversation = (
+    select(MESSAGES.c.number, MESSAGES.c.id, MESSAGES.c.origin)
+    .where(
+        MESSAGES.c.account == bindparam("its_account"),
+        MESSAGES.c.peer == bindparam("its_peer"),
+        MESSAGES.c.id < bindparam("before"),
+    )
+    .order_by(MESSAGES.c.id.desc())
+    .limit(bindparam("most"))
+    .subquery()
+)
+_FIND = (
+    select(_conversation.c.number)
+    .where(_conversation.c.origin == bindparam("its_origin"))
+    .order_by(_conversation.c.id.desc())
+    .limit(_MAX_CANDIDATES)
+)
+_READ = select(MESSAGES.c.stanza).where(MESSAGES.c.number == bindparam("its_number"))
+_REPLACE = (
+    update(MESSAGES)
+    .where(MESSAGES.c.number == bindparam("its_number"))
+    .values(text=None, stanza=bindparam("tombstone"))
+)
+
+
+class Retraction(NamedTuple):
+    """What a message takes back: the sender's message of id `target`. `id` is its own."""
+
+    target: str
+    id: str
+    sender: JID
+    in_room: bool
+    stamp: int
+
+
+def origin_of(sender: JID, stanza_id: str) -> int:
+    """32 bits that stand for one sender's messages of one id; 0 without an id.
+
+    They lead to few messages of a conversation, of which the right one is then looked for.
+    """
+    return crc32(f"{sender.bare.text}\0{stanza_id}".encode()) if stanza_id else 0
+
+
+def retraction_in(message: Message, sender: JID, stamp: int) -> Retraction | None:
+    """What a message takes back; None for most."""
+    element = message.find(NS_RETRACT, "retract")
+    # A tombstone has to name the message that it comes from.
+    if element is None or not element.get("id") or not message.id:
+        return None
+    return Retraction(element.get("id"), message.id, sender, _is_of_room(message), stamp)
+
+
+def bury(connection: Connection, account: int, peer: int, id_: int, given: Retraction) -> bool:
+    """Put a tombstone in the place of what a retraction means; False if that is not there.
+
+    `id_` is the archive id of the retraction: it takes back what was before.
+    """
+    found = connection.execute(
+        _FIND,
+        {
+            "its_account": account,
+            "its_peer": peer,
+            "before": id_,
+            "its_origin": origin_of(given.sender, given.target),
+            "most": MAX_LOOKED_THROUGH,
+        },
+    )
+    for number in found.scalars().all():
+        octets = connection.execute(_READ, {"its_number": number}).scalar_one()
+        if (message := _readable(octets)) is not None and _is_meant(message, given):
+            connection.execute(
+                _REPLACE, {"its_number": number, "tombstone": _tombstone(message, given)}
+            )
+            return True
+    return False
+
+
+def _readable(octets: bytes) -> Message | None:
+    try:
+        stanza = Stanza.from_bytes(octets)
+    except (StonechatError, ValueError):
+        return None
+    return stanza if isinstance(stanza, Message) else None
+
+
+def _is_meant(message: Message, given: Retraction) -> bool:
+    sender = message.from_
+    if sender is None or message.id != given.target:
+        return False  # of another origin, with the same bits
+    # Behind the bare address of a room are many people ("Business Rules").
+    if given.in_room or _is_of_room(message):
+        if sender != given.sender:
+            return False
+    elif sender.bare != given.sender.bare:
+        return False
+    # Retractions stay ("Tombstones"), and so do tombstones.
+    return not message.has(NS_RETRACT, "retract") and not message.has(NS_RETRACT, "retracted")
+
+
+def _is_of_room(message: Message) -> bool:
+    return message.has(NS_MUC_USER, "x")
+
+
+def _tombstone(message: Message, given: Retraction) -> bytes:
+    kept: dict[str, str] = {
+        name: message.attributes[name]
+        for name in ("from", "to", "type", "id")
+        if name in message.attributes
+    }
+    stone = Element(NS_CLIENT, "message", kept)
+    stone.add("retracted", namespace=NS_RETRACT, id=given.id, stamp=written(given.stamp))
+    return stone.to_bytes(NS_CLIENT)

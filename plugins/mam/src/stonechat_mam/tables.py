@@ -1,0 +1,113 @@
+"""The tables of the archive.
+
+Messages name their account by a number and the people by hashes: with addresses spelled
+out in both indexes, writing a message cost twice as much processor time, and half of what
+is on disk would not be messages.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from hashlib import blake2b
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    UnicodeText,
+    UniqueConstraint,
+)
+
+from stonechat.storage import (
+    AutoKey,
+    HostText,
+    LocalText,
+    Schema,
+    StanzaBytes,
+    Timestamp,
+    host_column,
+)
+
+__all__ = ["ACCOUNTS", "HOSTS", "MESSAGES", "SCHEMA", "hash_of"]
+
+# As long as a stanza may be, and compared octet by octet: what is searched is folded before.
+_LongText = (
+    UnicodeText()
+    .with_variant(UnicodeText(collation="C"), "postgresql")
+    # Without a length it would be 64 KiB there, with this one it is a LONGTEXT.
+    .with_variant(UnicodeText(2**24, collation="utf8mb4_bin"), "mysql", "mariadb")
+    .with_variant(UnicodeText(collation="Latin1_General_100_BIN2"), "mssql")
+)
+
+# A number as in `AutoKey`, but one that SQLite may give again once the last row is gone:
+# nobody outside hears of it, and keeping count costs a write for each row.
+_Number = BigInteger().with_variant(Integer(), "sqlite")
+
+_metadata = MetaData()
+
+HOSTS = Table(
+    "mam_hosts",
+    _metadata,
+    host_column(),
+    # The last archive id that was given, and how far ids have been ahead of the clock.
+    Column("last_id", BigInteger, nullable=False, default=0),
+    Column("skew", BigInteger, nullable=False, default=0),
+    # Messages up to this number are not in the full-text index yet; null without one.
+    Column("unindexed", BigInteger),
+)
+
+ACCOUNTS = Table(
+    "mam_accounts",
+    _metadata,
+    Column("number", AutoKey, primary_key=True),
+    Column("host", HostText, nullable=False),
+    Column("localpart", LocalText, nullable=False),
+    # Preferences (XEP-0441); null where the account has said nothing. Addresses by lines.
+    Column("preference", String(10)),
+    Column("always", _LongText),
+    Column("never", _LongText),
+    UniqueConstraint("host", "localpart"),
+)
+
+MESSAGES = Table(
+    "mam_messages",
+    _metadata,
+    Column("number", _Number, primary_key=True),
+    Column("account", BigInteger, nullable=False),
+    Column("id", BigInteger, nullable=False),
+    Column("stamp", Timestamp, nullable=False),
+    # Whom the account talks with: of the bare address, and of the full one, 0 without.
+    Column("peer", BigInteger, nullable=False),
+    Column("full_peer", BigInteger, nullable=False),
+    # Who sent it under which id; 0 without one.
+    Column("origin", BigInteger, nullable=False),
+    # What can be searched; null where there is nothing, or it is not wanted.
+    Column("text", _LongText),
+    Column("stanza", StanzaBytes, nullable=False),
+    UniqueConstraint("account", "id"),
+    # The origin is here so that the message a retraction means is found without reading
+    # those it does not mean.
+    Index("mam_messages_by_peer", "account", "peer", "id", "origin"),
+)
+
+SCHEMA = Schema("mam", 1, _metadata)
+
+# Longer texts are hashed each time, so that the cache has a bound in bytes too.
+_MAX_CACHED_TEXT = 256
+
+
+def hash_of(text: str) -> int:
+    """63 bits that stand for an address or the like; never 0."""
+    return _cached_hash(text) if len(text) <= _MAX_CACHED_TEXT else _hash(text)
+
+
+def _hash(text: str) -> int:
+    digest = blake2b(text.encode(), digest_size=8).digest()
+    return (int.from_bytes(digest, "big") >> 1) or 1
+
+
+_cached_hash = lru_cache(maxsize=8192)(_hash)
