@@ -26,10 +26,10 @@ class Custody:
         "_freed",
         "_holds",
         "_hurries",
-        "_is_hurried",
         "_lost",
         "bearers",
         "has_arrived",
+        "is_hurried",
     )
 
     def __init__(
@@ -47,7 +47,8 @@ class Custody:
         self._freed = freed
         self._lost = lost
         self._holds = 0
-        self._is_hurried = False
+        self.is_hurried = False
+        """Whether the sender has asked (`<r/>`)."""
         self._hurries: list[Callable[[], None]] = []
 
     @property
@@ -63,7 +64,7 @@ class Custody:
         """One more answers for the stanza; `hurry` is called when the sender asks (`<r/>`)."""
         self._holds += 1
         if hurry is not None:
-            if self._is_hurried:
+            if self.is_hurried:
                 hurry()
             else:
                 self._hurries.append(hurry)
@@ -78,7 +79,7 @@ class Custody:
 
     def hurry(self) -> None:
         """The sender wants to know: whoever waits for company should wait no longer."""
-        self._is_hurried = True
+        self.is_hurried = True
         hurries, self._hurries = self._hurries, []
         for hurry in hurries:
             hurry()

@@ -191,7 +191,7 @@ def test_the_sender_hears_it_too_when_the_message_is_on_disk(server, host):
     romeo = managed_client(host, ROMEO)
     romeo.message(JULIET, "Good night")
     romeo.send(REQUEST)
-    server.clock.advance(0.1)
+    server.clock.advance(0.15)
     assert nonzas(romeo) == [Element(NS_SM, "a", {"h": "1"})]
     managed = of_client(host, juliet)
     plugin = host.plugin("sm")
@@ -317,7 +317,7 @@ def test_a_crash_loses_nothing_that_was_acknowledged_to_the_sender(server, host)
     romeo = managed_client(host, ROMEO)
     romeo.message(JULIET, "Good night")
     romeo.send(REQUEST)
-    server.clock.advance(0.1)
+    server.clock.advance(0.15)
     assert nonzas(romeo) == [Element(NS_SM, "a", {"h": "1"})]
     # What a crash leaves: the rows, and nobody who knows of them.
     managed = of_client(host, juliet)

@@ -320,7 +320,12 @@ class Managed:
 
     def press(self) -> bool:
         """Ask whoever holds a stanza to make it safe; whether there is none."""
-        for _, custody in list(self._pending or ()):
+        pressing = []
+        for _, custody in reversed(self._pending or ()):
+            if custody.is_hurried:
+                break
+            pressing.append(custody)
+        for custody in reversed(pressing):
             custody.hurry()
         return not self._pending
 

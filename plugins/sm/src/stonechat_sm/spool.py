@@ -12,7 +12,7 @@ from stonechat_sm.managed import WRAP, Managed, Sent
 from stonechat_sm.tables import Forget, Keep, Put, Tables
 
 # How long the receiving client has to acknowledge before its messages are written down.
-SPOOL_SECONDS = 0.05
+SPOOL_SECONDS = 0.1
 
 
 class Spool:
