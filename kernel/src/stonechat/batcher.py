@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
+from itertools import islice
 from typing import Generic, TypeVar
 
 import gevent
@@ -35,6 +36,9 @@ class Batcher(Generic[Row]):
     `write_rows` is a work as in `stonechat.storage`, with the rows besides: it must stand
     being called again with rows that it has written already, for a commit whose outcome
     nobody knows is repeated. While the store fails, rows wait, up to `limit`.
+
+    Whoever adds much looks at `is_busy` before, and waits: the store is slower than the
+    network.
     """
 
     def __init__(
@@ -51,7 +55,9 @@ class Batcher(Generic[Row]):
         self._gather = gather
         self._rows: deque[tuple[Row, Callable[[], None] | None]] = deque()
         self._is_running = False
-        self._empty = Event()
+        self._added = self._written = 0
+        self._progress = Event()
+        self._room = Event()
 
     def __len__(self) -> int:
         """How many rows are not committed yet."""
@@ -65,39 +71,56 @@ class Batcher(Generic[Row]):
         if len(self._rows) >= self._limit:
             raise StorageFull("too much waits to be written")
         self._rows.append((row, done))
+        self._added += 1
         if not self._is_running:
             self._is_running = True
             self._host.spawn(self._run)
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether so much waits that who has more should wait for room."""
+        return len(self._rows) >= self._limit // 2
+
+    def wait_for_room(self, seconds: float = 5.0) -> None:
+        """Wait until it is not busy any more, or until that takes too long. Blocks."""
+        if self.is_busy:
+            self._room.clear()
+            self._room.wait(seconds)
+
     def flush(self, seconds: float = 4.0) -> bool:
-        """Wait until all that was added is committed; False if that took too long.
+        """Wait until all that was added so far is committed; False if that took too long.
 
         For a plugin's `stop`, and for who must read what it has added.
         """
-        if self._rows:
-            self._empty.clear()
-            self._empty.wait(seconds)
-        return not self._rows
+        last = self._added
+        with gevent.Timeout(seconds, False):
+            while self._written < last:
+                self._progress.clear()
+                self._progress.wait()
+        return self._written >= last
 
     def _run(self) -> None:
         try:
             if self._gather:
                 gevent.sleep(self._gather)
             while self._rows:
-                count = min(len(self._rows), MAX_ROWS)
-                batch = [self._rows[index] for index in range(count)]
+                batch = list(islice(self._rows, MAX_ROWS))
                 try:
                     self._write([row for row, _ in batch])
                 except StorageError as error:
-                    self._host.log.error("rows not written yet", rows=count, reason=str(error))
+                    self._host.log.error(
+                        "rows not written yet", rows=len(batch), reason=str(error)
+                    )
                     gevent.sleep(RETRY_SECONDS)
                     continue
                 for _, done in batch:
                     self._rows.popleft()
                     if done is not None:
                         self._tell(done)
-                if not self._rows:
-                    self._empty.set()
+                self._written += len(batch)
+                self._progress.set()
+                if not self.is_busy:
+                    self._room.set()
         finally:
             self._is_running = False
 

@@ -160,3 +160,46 @@ def test_whoever_is_told_may_break_and_the_others_are_told_all_the_same(host):
     batcher.add(2, lambda: done.append(2))
     assert batcher.flush()
     assert done == [2]
+
+
+def test_whoever_has_more_waits_while_much_is_under_way(host):
+    written = []
+    batcher = batcher_of(host, written, limit=10)
+    host.storage.gate.clear()
+    for number in range(4):
+        batcher.add(number)
+    assert not batcher.is_busy
+    batcher.add(4)
+    assert batcher.is_busy
+    waiting = gevent.spawn(batcher.wait_for_room)
+    gevent.sleep(0.01)
+    assert not waiting.dead
+    host.storage.gate.set()
+    waiting.join(5)
+    assert waiting.dead
+    assert not batcher.is_busy
+
+
+def test_what_is_added_during_a_flush_is_not_waited_for(host):
+    written = []
+    batcher = batcher_of(host, written, gather=0.0)
+    host.storage.gate.clear()
+    batcher.add("old")
+    flushing = gevent.spawn(batcher.flush)
+    gevent.sleep(0)
+    batcher.add("new")
+    # The gate lets one commit through.
+    commits = []
+
+    def write(work):
+        host.storage.gate.wait()
+        commits.append(work(None))
+        host.storage.gate.clear()
+
+    host.storage.write = write
+    host.storage.gate.set()
+    assert flushing.get(timeout=5)
+    assert written[0] == ["old"]
+    host.storage.gate.set()
+    host.storage.write = type(host.storage).write.__get__(host.storage)
+    assert batcher.flush()

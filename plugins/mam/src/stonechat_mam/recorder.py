@@ -31,6 +31,9 @@ _LOOK_SECONDS = 0.002
 # Messages that wait for the store; more are refused.
 MAX_WAITING = 10_000
 
+# How long a sender waits for a store that is slower than the network.
+ROOM_SECONDS = 5.0
+
 
 class Row(NamedTuple):
     """A message to be archived: the values of its columns, and what it takes back."""
@@ -64,8 +67,10 @@ class Recorder:
     def record(self, account: int, peer: JID, sender: JID, message: Message) -> int:
         """Archive a message and return its id; its sender hears no `<a/>` before the commit.
 
-        StorageFull where there is no room. Never blocks.
+        StorageFull where there is no room. Blocks while the store cannot keep up.
         """
+        if self._batcher.is_busy:
+            self._batcher.wait_for_room(ROOM_SECONDS)
         row = self.row(account, peer, sender, message)
         # Where nobody waits for it, the message need not be kept in memory.
         release = message.hold() if message.custody is not None else None
