@@ -49,7 +49,7 @@ class Custody:
         self._holds = 0
         self.is_hurried = False
         """Whether the sender has asked (`<r/>`)."""
-        self._hurries: list[Callable[[], None]] = []
+        self._hurries: list[Callable[[], None]] | None = None
 
     @property
     def is_held(self) -> bool:
@@ -66,6 +66,8 @@ class Custody:
         if hurry is not None:
             if self.is_hurried:
                 hurry()
+            elif self._hurries is None:
+                self._hurries = [hurry]
             else:
                 self._hurries.append(hurry)
 
@@ -73,15 +75,15 @@ class Custody:
         """One fewer does."""
         self._holds -= 1
         if not self._holds:
-            self._hurries.clear()
+            self._hurries = None
             if self._freed is not None:
                 self._freed()
 
     def hurry(self) -> None:
         """The sender wants to know: whoever waits for company should wait no longer."""
         self.is_hurried = True
-        hurries, self._hurries = self._hurries, []
-        for hurry in hurries:
+        hurries, self._hurries = self._hurries, None
+        for hurry in hurries or ():
             hurry()
 
     def lose(self) -> None:

@@ -110,6 +110,7 @@ class Managed:
         "session",
         "spooled",
         "takeovers",
+        "takes_messages",
         "timer",
         "token",
     )
@@ -131,6 +132,8 @@ class Managed:
         self.acked = 0
         self.queue: deque[Sent] | None = None  # an empty one takes 600 octets
         self._octets = 0
+        self.takes_messages = True
+        """Whether there is room for more that is not acknowledged."""
         self.flows = True
         """Whether what is sent leaves at once; not before a resumption is through."""
         self.asked = False
@@ -157,11 +160,6 @@ class Managed:
         """How many stanzas the client has not acknowledged."""
         return len(self.queue) if self.queue else 0
 
-    @property
-    def takes_messages(self) -> bool:
-        options = self._keeper.options
-        return self.waiting < options.max_unacked and self._octets < options.max_unacked_bytes
-
     def send(self, stanza: Stanza) -> None:
         octets = stanza.to_bytes()
         keeper = self._keeper
@@ -175,11 +173,15 @@ class Managed:
         sent = Sent(octets, keeper.now(), custody)
         queue.append(sent)
         self._octets += len(octets)
+        options = keeper.options
+        waiting = len(queue)
+        if waiting >= options.max_unacked or self._octets >= options.max_unacked_bytes:
+            self.takes_messages = False
         session = self.session
         if self.flows:
             session.write(octets)
             if not self.asked:
-                if len(queue) >= keeper.options.ask_every:
+                if waiting >= options.ask_every:
                     self.ask()
                 else:
                     keeper.will_ask(self)
@@ -187,7 +189,7 @@ class Managed:
             keeper.waits(self, stanza)
         # At the end: it may ask at once.
         sent.hold(self._hurry)
-        if len(queue) > 2 * keeper.options.max_unacked:
+        if waiting > 2 * options.max_unacked:
             self._overflow()
 
     def _overflow(self) -> None:
@@ -223,9 +225,17 @@ class Managed:
         self._octets -= octets
         if not queue:
             self.queue = None
+        if not self.takes_messages:
+            self._look_for_room()
         if spooled:
             self.spooled -= spooled
             self._keeper.acknowledged(self)
+
+    def _look_for_room(self) -> None:
+        options = self._keeper.options
+        self.takes_messages = (
+            self.waiting < options.max_unacked and self._octets < options.max_unacked_bytes
+        )
 
     def answered(self, h: int) -> None:
         """The client has answered `<r/>`, or volunteered."""
@@ -268,6 +278,7 @@ class Managed:
         self.queue = queue or None
         self._octets = sum(len(sent.octets) for sent in queue)
         self.spooled = len(queue)
+        self._look_for_room()
 
     def take_queue(self) -> list[Sent]:
         """What the client never acknowledged, once the session is over."""
