@@ -74,7 +74,11 @@ class Stage(IntEnum):
     """Where in a hook's order an implementation belongs, whatever is configured."""
 
     GUARD = 0
-    """Whether the stanza may pass at all: blocking, privacy lists, flood guards."""
+    """Whether the stanza may pass at all: blocking, privacy lists, flood guards.
+
+    Where the plugin is configured as required and fails too often, what these filters would
+    have seen is refused until it is at work again.
+    """
     CHANGE = 1
     """What the stanza says is changed."""
     HANDLE = 2

@@ -2,7 +2,8 @@
 
 import pytest
 
-from stonechat.stanza import Element, Message, Presence
+from stonechat.jid import JID
+from stonechat.stanza import Element, Iq, Message, Presence
 from stonechat_sm.managed import NS_SM
 
 ROMEO = "romeo@capulet.example/orchard"
@@ -270,6 +271,16 @@ def test_a_session_outlives_a_restart(server, host):
     assert session.presence is not None
     host.connect(ROMEO).message(JULIET, "two")
     assert bodies(stream) == ["two"]
+
+
+def test_a_session_hears_of_its_roster_after_a_restart_as_before(server, host):
+    juliet, id = resumable_client(host, JULIET)
+    juliet.get("<query xmlns='jabber:iq:roster'/>")
+    server.restart()
+    stream, _ = resume(host, id, h=2)
+    host.plugin("roster").service.set("juliet", JID.parse("nurse@capulet.example"))
+    (push,) = [item for item in stream.received() if isinstance(item, Iq)]
+    assert push.has("jabber:iq:roster", "query")
 
 
 def test_after_a_restart_too_it_is_its_accounts_alone(server, host):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from importlib.metadata import EntryPoint, entry_points
 from types import ModuleType
@@ -68,10 +69,37 @@ class NoOptions(PluginOptions):
     """For a plugin that has none."""
 
 
+# What was installed when the places where it lies looked as they do in `_seen`.
+_points: dict[Kind, dict[str, EntryPoint]] = {}
+_seen: list[tuple[str, int, int]] = []
+
+
 def installed(kind: Kind) -> dict[str, EntryPoint]:
-    """The entry points of a kind by name; what pip installed meanwhile is among them."""
-    importlib.invalidate_caches()
-    return {point.name: point for point in entry_points(group=GROUPS[kind])}
+    """The entry points of a kind by name; what pip installed meanwhile is among them.
+
+    All distributions are read again only where pip was at work since: each plugin is
+    looked for several times while the server starts, and a reading takes milliseconds.
+    """
+    places = _places()
+    if places != _seen:
+        importlib.invalidate_caches()
+        for each, group in GROUPS.items():
+            _points[each] = {point.name: point for point in entry_points(group=group)}
+        _seen[:] = places
+    return dict(_points[kind])
+
+
+def _places() -> list[tuple[str, int, int]]:
+    """Where distributions lie: a directory changes when one comes to it, or goes."""
+    places = []
+    for path in sys.path:
+        try:
+            status = os.stat(path or os.curdir)
+        except OSError:
+            continue  # as the import system does
+        # Two changes within one tick of the clock differ in the number of directories.
+        places.append((path, status.st_mtime_ns, status.st_nlink))
+    return places
 
 
 def load(kind: Kind, name: str) -> type[Any]:
@@ -79,6 +107,10 @@ def load(kind: Kind, name: str) -> type[Any]:
     if (kind, name) in given:
         return given[kind, name]
     points = installed(kind)
+    if name not in points:
+        # It may have been only half there when its place was looked at.
+        _seen.clear()
+        points = installed(kind)
     point = points.get(name)
     if point is None:
         raise UnknownPlugin(kind, name, sorted({*points, *_OURS[kind]}), _OURS[kind].get(name, ""))

@@ -17,18 +17,24 @@ from stonechat.stanza import Iq, Presence
 from stonechat.xml import Element
 from stonechat_roster.broadcast import Broadcast
 from stonechat_roster.items import Item
+from stonechat_roster.marks import marks_of
 from stonechat_roster.pushes import Pushes
 from stonechat_roster.requests import Requests
 from stonechat_roster.service import RosterService
+from stonechat_roster.shared import Shared
 from stonechat_roster.states import KINDS, SUBSCRIPTIONS
 from stonechat_roster.store import Store
 from stonechat_roster.subscriptions import Subscriptions
 from stonechat_roster.tables import SCHEMA
+from stonechat_roster.telling import Telling
 
 __all__ = ["Item", "Options", "Plugin", "RosterService"]
 
 NS_VERSIONING = "urn:xmpp:features:rosterver"
 NS_PRE_APPROVAL = "urn:xmpp:features:pre-approval"
+
+# What is kept of a session over a restart: that it has asked for the roster.
+INTERESTED = "roster.interested"
 
 
 class Options(PluginOptions):
@@ -60,6 +66,13 @@ class Options(PluginOptions):
         ge=0,
         le=31_536_000,
     )
+    max_shared_pushes: int = option(
+        500,
+        "Changes of shared contacts that the clients of one account are told of at once."
+        " Where more change, the clients see it when they next log in.",
+        ge=0,
+        le=100_000,
+    )
     cached_rosters: int = option(
         256,
         "Rosters to keep in memory beside those of accounts that are online.",
@@ -76,8 +89,9 @@ class Plugin:
 
     def __init__(self, host: Host, options: Options) -> None:
         self.host = host
-        self.store = Store(host, options.cached_rosters)
-        pushes = Pushes(host)
+        self.shared = Shared(host)
+        self.store = Store(host, self.shared, options.cached_rosters)
+        pushes = Pushes(host, self.shared)
         self.broadcast = Broadcast(
             host,
             self.store,
@@ -93,7 +107,21 @@ class Plugin:
             max_requests=options.max_requests,
         )
         self.service = RosterService(
-            host, self.store, pushes, self.broadcast, self.subscriptions, options.max_items
+            host,
+            self.store,
+            self.shared,
+            pushes,
+            self.broadcast,
+            self.subscriptions,
+            options.max_items,
+        )
+        self.telling = Telling(
+            host,
+            self.store,
+            self.shared,
+            pushes,
+            self.broadcast,
+            max_changes=options.max_shared_pushes,
         )
         self.requests = Requests(
             host,
@@ -107,6 +135,10 @@ class Plugin:
     def start(self) -> None:
         """Offer the service."""
         self.host.provide("roster", self.service)
+
+    def ready(self) -> None:
+        """Ask the plugins that share contacts, where there are any."""
+        self.shared.begin()
 
     # What is offered
 
@@ -177,6 +209,17 @@ class Plugin:
     def stonechat_session_closed(self, session: Session) -> None:
         self.broadcast.closed(session)
         self.store.release(session.jid.localpart)
+
+    @hookimpl
+    def stonechat_session_state(self, session: Session) -> Mapping[str, object]:
+        return {INTERESTED: True} if marks_of(session).is_interested else {}
+
+    @hookimpl
+    def stonechat_session_restored(self, session: Session, state: Mapping[str, object]) -> None:
+        if INTERESTED in state:
+            marks = marks_of(session)
+            # What has changed since the restart it was not told.
+            marks.is_interested = marks.is_behind = True
 
     @hookimpl
     def stonechat_account_removed(self, account: JID) -> None:

@@ -14,6 +14,7 @@ from stonechat.stanza import Presence, Stanza
 from stonechat_roster.items import Roster, version_text
 from stonechat_roster.locks import Locks
 from stonechat_roster.marks import NAME, Marks, marks_of
+from stonechat_roster.states import TO
 from stonechat_roster.store import Store
 
 # After so many stanzas the others get a turn (robustness promise R21).
@@ -54,13 +55,13 @@ class Broadcast:
         roster = self._store.roster(account.localpart)
         # 4.2.2 and 4.4.2: the account's own resources too, this one among them.
         self._host.route(presence.copy_for(account))
-        watchers = self._audience(session.jid, roster.watchers)
+        watchers = self._audience(session.jid, self._watchers(roster))
         self.route_all(presence.copy_for(contact) for contact in watchers)
         if is_initial:
             self.route_all(self._presence_for(session, roster))
             self.route_all(self._requests_of(account, roster))
             if roster.requests:
-                self._redeliver_requests(session)
+                self._redeliver_requests(session, roster)
 
     def _presence_for(self, session: Session, roster: Roster) -> Iterator[Stanza]:
         """What a session that has come is to hear of others, or the probes that ask."""
@@ -69,7 +70,7 @@ class Broadcast:
         for other in self._host.sessions(account.localpart):
             if other.presence is not None and other.jid != own:
                 yield other.presence.copy_for(own)
-        for contact in roster.sources:
+        for contact in self._sources(roster):
             if self._is_shut_out(account, contact):
                 continue
             if contact.domain != self._host.name or not contact.localpart:
@@ -91,11 +92,12 @@ class Broadcast:
                 id_ = f"again-{version_text(item.changed)}"
                 yield Presence(type="subscribe", id=id_, from_=account, to=item.jid)
 
-    def _redeliver_requests(self, session: Session) -> None:
+    def _redeliver_requests(self, session: Session, roster: Roster) -> None:
         # 3.1.3, case 4: whenever the account has a new resource, until it answers.
         for octets in self._store.requests(session.jid.localpart):
             request = Stanza.from_bytes(octets)
-            if not self._is_shut_out(session.jid, cast(JID, request.from_)):
+            contact = cast(JID, request.from_)
+            if not (roster.grants(contact) or self._is_shut_out(session.jid, contact)):
                 session.send(request)
 
     def _tell_gone(self, session: Session, presence: Presence) -> None:
@@ -105,7 +107,7 @@ class Broadcast:
         if session.is_open:
             session.send(presence.copy_for(session.jid))
         self._host.route(presence.copy_for(account))
-        watchers = self._audience(session.jid, roster.watchers)
+        watchers = self._audience(session.jid, self._watchers(roster))
         self.route_all(presence.copy_for(contact) for contact in watchers)
         marks: Marks | None = session.data.get(NAME)
         if marks is not None and marks.directed:
@@ -179,6 +181,26 @@ class Broadcast:
             return contacts
         # Asked for each when it is its turn: that may be later.
         return (contact for contact in contacts if self.may_send(sender, contact))
+
+    def _watchers(self, roster: Roster) -> Iterator[JID]:
+        """Those who see an account; of those who do by what is shared, who is here."""
+        yield from roster.own.watchers
+        for contact in self._here(roster.shared):
+            if not roster.own.grants(contact):
+                yield contact
+
+    def _sources(self, roster: Roster) -> Iterator[JID]:
+        """Those whom an account sees; otherwise as above."""
+        yield from roster.own.sources
+        for contact in self._here(roster.shared):
+            if not roster.own.state(contact) & TO:
+                yield contact
+
+    def _here(self, localparts: Iterable[str]) -> Iterator[JID]:
+        """Accounts with sessions. Of many thousands in a group, most may have none."""
+        for localpart in localparts:
+            for session in self._host.sessions(localpart)[:1]:
+                yield session.jid.bare
 
     def _is_shut_out(self, account: JID, contact: JID) -> bool:
         """Whether an account exchanges nothing with somebody (XEP-0016, XEP-0191)."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from stonechat.jid import JID
@@ -80,6 +80,38 @@ class Roster:
         self._watchers: tuple[JID, ...] | None = None
         self._sources: tuple[JID, ...] | None = None
 
+    @property
+    def own(self) -> Roster:
+        """What the account itself has in it, without what is shared with it (sharing.py)."""
+        return self
+
+    @property
+    def shared(self) -> Iterable[str]:
+        """The localparts of those who see the account, and it them, by what is shared."""
+        return ()
+
+    @property
+    def suffix(self) -> str:
+        """What the text of the version has for what is shared, or `""`."""
+        return ""
+
+    def item(self, contact: JID) -> Item | None:
+        """The item of a contact, by its bare JID."""
+        return self.items.get(contact)
+
+    def contacts(self) -> Iterable[Item]:
+        """All items, as they are now, however long one takes to walk through them."""
+        return self.items.values()
+
+    @property
+    def size(self) -> int:
+        """How many items there are, or somewhat more."""
+        return len(self.items)
+
+    def is_as(self, other: Roster) -> bool:
+        """Whether nothing has changed between two looks at a roster."""
+        return self is other
+
     def state(self, contact: JID) -> int:
         """The state of the subscriptions between the account and a contact."""
         item = self.items.get(contact)
@@ -117,21 +149,22 @@ class Roster:
 BLANK = Roster({}, frozenset(), 0, 0)
 
 
-def query_element(version: int, *items: Element) -> Element:
+def query_element(version: str, *items: Element) -> Element:
     """The payload of results and pushes. A version is opaque to clients (2.1.1)."""
-    return Element(NS_ROSTER, "query", {"ver": version_text(version)}, *items)
+    return Element(NS_ROSTER, "query", {"ver": version}, *items)
 
 
-def version_text(version: int) -> str:
+def version_text(version: int, suffix: str = "") -> str:
     """A version as clients see it."""
-    return f"{version:x}"
+    return f"{version:x}.{suffix}" if suffix else f"{version:x}"
 
 
-def read_version(text: str) -> int | None:
-    """The version that a client remembers; None if it cannot be one of ours."""
-    if not 0 < len(text) <= 16 or not set(text) <= _HEXADECIMAL:
+def read_version(text: str) -> tuple[int, str] | None:
+    """The version that a client remembers, and its suffix; None if it cannot be one of ours."""
+    number, _, suffix = text.partition(".")
+    if not 0 < len(number) <= 16 or not set(number) <= _HEXADECIMAL:
         return None
-    return int(text, 16)
+    return int(number, 16), suffix
 
 
 _HEXADECIMAL = frozenset("0123456789abcdef")

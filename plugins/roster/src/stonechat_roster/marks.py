@@ -13,12 +13,14 @@ class Marks:
 
     `directed`: who was sent presence directly and would not hear of its end by
     broadcast (4.6.3); None while there is nobody, which is most of the time.
+    `is_behind`: more has changed than it was told, so that its roster has no version.
     """
 
-    __slots__ = ("directed", "is_interested")
+    __slots__ = ("directed", "is_behind", "is_interested")
 
     def __init__(self) -> None:
         self.is_interested = False
+        self.is_behind = False
         self.directed: dict[JID, None] | None = None
 
 

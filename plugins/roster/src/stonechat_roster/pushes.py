@@ -2,41 +2,66 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from stonechat.host import Host
 from stonechat.jid import JID
 from stonechat.namespaces import NS_ROSTER
-from stonechat.stanza import Iq
+from stonechat.stanza import Iq, new_id
 from stonechat.xml import Element
-from stonechat_roster.items import Item, query_element, version_text
-from stonechat_roster.marks import interested_sessions
+from stonechat_roster.items import Roster, query_element, version_text
+from stonechat_roster.marks import interested_sessions, marks_of
+from stonechat_roster.shared import Shared
+from stonechat_roster.sharing import INCOMPLETE, NOTHING, SharedRoster
 
 
 class Pushes:
     """Sends pushes. What clients answer to them changes nothing, so nobody waits for it."""
 
-    def __init__(self, host: Host) -> None:
+    def __init__(self, host: Host, shared: Shared) -> None:
         self._host = host
+        self._shared = shared
 
-    def item(self, localpart: str, item: Item) -> None:
-        """Tell the account's interested sessions what an item is now."""
-        self._push(localpart, item.to_element(), item.changed)
+    def contact(self, localpart: str, own: Roster, contact: JID) -> None:
+        """Tell the account's interested sessions what a contact is to it now.
 
-    def removed(self, localpart: str, jid: JID, version: int) -> None:
-        """Tell the account's interested sessions that an item is gone."""
-        gone = Element(NS_ROSTER, "item", {"jid": jid.text, "subscription": "remove"})
-        self._push(localpart, gone, version)
+        `own` is the account's own part of the roster, as it has just become.
+        """
+        sharing = self._shared.known(localpart)
+        roster = own
+        if sharing is not NOTHING:
+            roster = SharedRoster(own, sharing, JID.make(localpart, self._host.name))
+        self.contacts(localpart, roster, (contact,))
 
-    def _push(self, localpart: str, item: Element, version: int) -> None:
-        push: Iq | None = None
-        for session in interested_sessions(self._host, localpart):
-            if push is None:
-                push = push_iq(session.jid, item, version)
-            else:
-                push = push.copy_for(session.jid)
-            session.send(push)
+    def contacts(self, localpart: str, roster: Roster, contacts: Sequence[JID]) -> None:
+        """The same of several contacts at once, by the whole roster."""
+        sessions = interested_sessions(self._host, localpart)
+        if not sessions:
+            return
+        for number, contact in enumerate(contacts, 1):
+            item = item_element(roster, contact)
+            # Who has not got them all has none of the versions (2.6.3).
+            suffix = roster.suffix if number == len(contacts) else INCOMPLETE
+            pushes: dict[str, Iq] = {}
+            for session in sessions:
+                is_behind = marks_of(session).is_behind
+                version = version_text(roster.version, INCOMPLETE if is_behind else suffix)
+                push = pushes.get(version)
+                if push is None:
+                    push = pushes[version] = push_iq(session.jid, item, version)
+                else:
+                    push = push.copy_for(session.jid)
+                session.send(push)
 
 
-def push_iq(to: JID, item: Element, version: int) -> Iq:
+def item_element(roster: Roster, contact: JID) -> Element:
+    """What a push says of a contact: its item, or that there is none any more."""
+    item = roster.item(contact)
+    if item is None:
+        return Element(NS_ROSTER, "item", {"jid": contact.text, "subscription": "remove"})
+    return item.to_element()
+
+
+def push_iq(to: JID, item: Element, version: str) -> Iq:
     """A push to one session; without `from` it is from the account itself."""
-    id_ = f"push-{version_text(version)}"
-    return Iq(query_element(version, item), type="set", to=to, id=id_)
+    return Iq(query_element(version, item), type="set", to=to, id=new_id())

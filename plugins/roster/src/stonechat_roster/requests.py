@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import cast
 
+import gevent
+
 from stonechat.errors import JIDError, StanzaError
 from stonechat.host import Host, Session
 from stonechat.iq import IGNORE, Ignore
@@ -11,11 +13,17 @@ from stonechat.jid import JID
 from stonechat.namespaces import NS_ROSTER
 from stonechat.stanza import Iq
 from stonechat.xml import Element
-from stonechat_roster.items import Item, Roster, query_element, read_version
+from stonechat_roster.items import Item, Roster, query_element, read_version, version_text
 from stonechat_roster.marks import marks_of
-from stonechat_roster.pushes import push_iq
+from stonechat_roster.pushes import item_element, push_iq
 from stonechat_roster.service import RosterService
 from stonechat_roster.store import Store
+
+# Of a longer roster, so many items are written before the others get a turn.
+TURN = 256
+
+# A roster that changes so often while it is written is written without giving turns.
+TRIES = 3
 
 
 class Requests:
@@ -43,23 +51,42 @@ class Requests:
     def get(self, iq: Iq) -> Element | Ignore | None:
         """The roster, or what has changed since the version that the client has (2.6.3)."""
         account = self._owner(iq)
-        query = _query(iq)
-        known = read_version(query.get("ver"))
-        roster = self._store.roster(account.localpart)
+        known = _query(iq).get("ver")
         session = self._host.session(cast(JID, iq.from_))
         if session is None:
             return None
-        # From here to the answer nobody else runs: no push comes before the roster that
-        # it changes, and none is missed.
-        marks_of(session).is_interested = True
-        changed = None if known is None else _changed_since(roster, known)
+        roster = self._store.told(account.localpart)
+        changed = _changed_since(roster, known)
+        items: list[Element] = []
         if changed is None:
-            items = [item.to_element() for item in roster.items.values()]
-            session.send(iq.result(query_element(roster.version, *items)))
+            roster, items = self._written(account.localpart)
+        # Since we had the roster nobody else has run, and nobody does until the answer:
+        # no push comes before the roster that it changes, and none is missed.
+        marks = marks_of(session)
+        marks.is_interested = True
+        marks.is_behind = False
+        if changed is None:
+            version = version_text(roster.version, roster.suffix)
+            session.send(iq.result(query_element(version, *items)))
         else:
             session.send(iq.result())
-            _push_all(session, changed)
+            _push_all(session, roster, changed)
         return IGNORE
+
+    def _written(self, localpart: str) -> tuple[Roster, list[Element]]:
+        """A roster and all its items, as it is when this returns."""
+        for tries in range(TRIES):
+            roster = self._store.told(localpart)
+            items = []
+            has_waited = False
+            for number, item in enumerate(roster.contacts(), 1):
+                items.append(item.to_element())
+                if number % TURN == 0 and tries + 1 < TRIES:
+                    gevent.sleep(0)
+                    has_waited = True
+            if not has_waited or roster.is_as(self._store.told(localpart)):
+                break
+        return roster, items
 
     # Setting
 
@@ -80,7 +107,7 @@ class Requests:
         name = item.get("name")
         if len(name) > self._max_name_length:
             raise StanzaError("not-acceptable", "The name is too long.")
-        groups = self._groups(item)
+        groups = self._service.without_shared(account.localpart, contact, self._groups(item))
         self._service.set(account.localpart, contact, name=name, groups=groups)
 
     def _groups(self, item: Element) -> list[str]:
@@ -134,24 +161,29 @@ def _contact(item: Element) -> JID:
     return jid
 
 
-def _changed_since(roster: Roster, known: int) -> list[Item] | None:
-    """The items a client of that version lacks; None if it needs the whole roster."""
-    if known == roster.version:
+def _changed_since(roster: Roster, text: str) -> list[JID] | None:
+    """The contacts a client of that version lacks; None if it needs the whole roster."""
+    known = read_version(text)
+    if known is None or known[1] != roster.suffix:
+        return None
+    version = known[0]
+    if version == roster.version:
         return []
-    if not roster.floor <= known < roster.version:
+    if not roster.floor <= version < roster.version:
         return None
-    changed = [item for item in roster.items.values() if item.changed > known]
+    changed = [item for item in roster.items.values() if item.changed > version]
     # A push is about twice as long as the item in it.
-    if 2 * len(changed) > len(roster.items):
+    if 2 * len(changed) > roster.size:
         return None
-    return sorted(changed, key=_by_version)
+    return [item.jid for item in sorted(changed, key=_by_version)]
 
 
 def _by_version(item: Item) -> int:
     return item.changed
 
 
-def _push_all(session: Session, items: list[Item]) -> None:
+def _push_all(session: Session, roster: Roster, contacts: list[JID]) -> None:
     """Pushes that catch up, in the order in which the items changed."""
-    for item in items:
-        session.send(push_iq(session.jid, item.to_element(), item.changed))
+    for contact in contacts:
+        version = version_text(roster.items[contact].changed, roster.suffix)
+        session.send(push_iq(session.jid, item_element(roster, contact), version))

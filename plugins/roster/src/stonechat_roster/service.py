@@ -11,6 +11,7 @@ from stonechat_roster.audience import Audience, Rule
 from stonechat_roster.broadcast import Broadcast
 from stonechat_roster.items import Item
 from stonechat_roster.pushes import Pushes
+from stonechat_roster.shared import Shared
 from stonechat_roster.states import APPROVED, BOTH, FROM, OUT, SUBSCRIPTIONS, TO
 from stonechat_roster.store import Store
 from stonechat_roster.subscriptions import Subscriptions
@@ -27,6 +28,7 @@ class RosterService:
         self,
         host: Host,
         store: Store,
+        shared: Shared,
         pushes: Pushes,
         broadcast: Broadcast,
         subscriptions: Subscriptions,
@@ -34,6 +36,7 @@ class RosterService:
     ) -> None:
         self._host = host
         self._store = store
+        self._shared = shared
         self._pushes = pushes
         self._broadcast = broadcast
         self._subscriptions = subscriptions
@@ -44,11 +47,11 @@ class RosterService:
 
     def contacts(self, localpart: str) -> tuple[Item, ...]:
         """All items of an account's roster."""
-        return tuple(self._store.roster(localpart).items.values())
+        return tuple(self._store.roster(localpart).contacts())
 
     def item(self, localpart: str, jid: JID) -> Item | None:
         """What an account's roster says of a contact, with name, groups and subscription."""
-        return self._store.roster(localpart).items.get(jid.bare)
+        return self._store.roster(localpart).item(jid.bare)
 
     def subscription(self, localpart: str, jid: JID) -> str:
         """none, to, from or both, as seen from the account."""
@@ -121,25 +124,44 @@ class RosterService:
                     after |= OUT
             item = Item(jid, name, tuple(groups), after)
             new = self._store.save(localpart, roster, jid, item, answered=bool(after & FROM))
-            item = new.items[jid]
-            self._pushes.item(localpart, item)
-        self._presence_follows(account, jid, before, after)
-        return item
+            self._pushes.contact(localpart, new, jid)
+        if not self._store.shares(localpart, jid):
+            self._presence_follows(account, jid, before, after)
+        return self._store.roster(localpart).item(jid) or new.items[jid]
 
     def remove(self, localpart: str, jid: JID) -> None:
         """Take an item out and end its subscriptions; StanzaError item-not-found.
 
         A request of the contact still waits to be answered: taking the item out is
-        neither approval nor denial (RFC 6121, 3.1.3, case 4).
+        neither approval nor denial (RFC 6121, 3.1.3, case 4). Of a contact that is shared
+        with the account only what is its own goes; the push says what stays.
         """
         account, jid = JID.make(localpart, self._host.name), jid.bare
+        is_shown = self._store.roster(localpart).item(jid) is not None
         with self._store.change(localpart) as roster:
-            if jid not in roster.items:
+            old = roster.items.get(jid)
+            if old is None and not is_shown:
                 raise StanzaError("item-not-found", "The roster has no such item.")
-            state = roster.items[jid].state
-            new = self._store.save(localpart, roster, jid, None)
-            self._pushes.removed(localpart, jid, new.version)
-        self._subscriptions.part(account, jid, state)
+            if old is not None:
+                roster = self._store.save(localpart, roster, jid, None)
+            self._pushes.contact(localpart, roster, jid)
+        if old is not None:
+            self._subscriptions.part(account, jid, old.state)
+
+    def without_shared(self, localpart: str, jid: JID, groups: Sequence[str]) -> list[str]:
+        """The groups of a contact less those that only what is shared has put it in.
+
+        A client that changes a name sends all groups back that it was shown.
+        """
+        roster = self._store.told(localpart)
+        shown, own = roster.item(jid), roster.own.items.get(jid)
+        shared = set(() if shown is None else shown.groups)
+        shared.difference_update(() if own is None else own.groups)
+        return [group for group in groups if group not in shared]
+
+    def shared_contacts_changed(self) -> None:
+        """What plugins answer to `stonechat_shared_contacts` is another now; never blocks."""
+        self._shared.changed()
 
     def erase(self, account: JID) -> None:
         """Forget an account that is gone, and end its subscriptions."""

@@ -16,6 +16,8 @@ from stonechat.storage import StorageFull
 from stonechat_roster import tables
 from stonechat_roster.items import BLANK, Item, Roster
 from stonechat_roster.locks import Locks
+from stonechat_roster.shared import Shared
+from stonechat_roster.sharing import NOTHING, SharedRoster, Sharing
 
 T = TypeVar("T")
 
@@ -28,15 +30,16 @@ LOCK_SECONDS = 15.0
 
 
 class Store:
-    """The rosters of a host.
+    """The rosters of a host: what is in each, and what is shared with its account.
 
-    Those of accounts with sessions are kept in memory, and some of the others. Changes
+    The rosters of accounts with sessions are kept in memory, and some of the others. Changes
     of one account happen one after the other, each in a transaction of its own; what is
     in memory changes after the commit. All raise StanzaError when the database fails.
     """
 
-    def __init__(self, host: Host, cached: int) -> None:
+    def __init__(self, host: Host, shared: Shared, cached: int) -> None:
         self._host = host
+        self._shared = shared
         self._cached = cached
         self._locks = Locks(LOCK_SECONDS)
         self._online: dict[str, Roster] = {}
@@ -50,6 +53,32 @@ class Store:
 
     def roster(self, localpart: str) -> Roster:
         """The roster of an account, whether it exists or not."""
+        sharing = self._shared.of(localpart)
+        return self._together(localpart, self.own(localpart), sharing)
+
+    def told(self, localpart: str) -> Roster:
+        """The roster of an account with a session, as far as its clients may know of it."""
+        # Both may block the first time only; what they say must be of one moment.
+        self._shared.told(localpart)
+        own = self.own(localpart)
+        return self._together(localpart, own, self._shared.known(localpart))
+
+    def _together(self, localpart: str, own: Roster, sharing: Sharing) -> Roster:
+        if sharing is NOTHING:
+            return own
+        return SharedRoster(own, sharing, JID.make(localpart, self._host.name))
+
+    def shares(self, localpart: str, contact: JID) -> bool:
+        """Whether an account and a contact see each other, whatever their rosters say."""
+        sharing = self._shared.of(localpart)
+        return (
+            sharing.has(contact.localpart)
+            and contact.domain == self._host.name
+            and contact.localpart != localpart
+        )
+
+    def own(self, localpart: str) -> Roster:
+        """What an account itself has in its roster."""
         roster = self._online.get(localpart)
         if roster is None:
             roster = self._find_recent(localpart)
@@ -84,7 +113,7 @@ class Store:
 
     @contextmanager
     def change(self, localpart: str) -> Iterator[Roster]:
-        """The roster of an account that nobody else changes meanwhile."""
+        """An account's own part of the roster, that nobody else changes meanwhile."""
         with self._locks.hold(localpart):
             yield self._load(localpart)
 
@@ -156,6 +185,7 @@ class Store:
 
     def release(self, localpart: str) -> None:
         """An account's last session may have gone."""
+        self._shared.release(localpart)
         if not self._host.sessions(localpart):
             roster = self._online.pop(localpart, None)
             if roster is not None:

@@ -15,11 +15,15 @@ from stonechat_roster.broadcast import Broadcast
 from stonechat_roster.items import Item, Roster
 from stonechat_roster.marks import interested_sessions
 from stonechat_roster.pushes import Pushes
-from stonechat_roster.states import FROM, IN, OUT, TO, inbound, outbound
+from stonechat_roster.states import FROM, IN, NONE, OUT, TO, inbound, outbound
 from stonechat_roster.store import Store
 
 # Of a request that is larger, only the fact is stored.
 MAX_REQUEST_BYTES = 4096
+
+# They mean nothing between two who see each other by what is shared (sharing.py). What
+# ends a subscription is noted, for the time when that is over.
+GRANTS = frozenset({"subscribe", "subscribed"})
 
 
 class Subscriptions:
@@ -51,12 +55,18 @@ class Subscriptions:
             # One's own presence needs no subscription (4.2.2).
             return HANDLED
         localpart = account.localpart
+        is_shared = self._store.shares(localpart, contact)
+        if is_shared and presence.type in GRANTS:
+            self._keep(localpart, contact, presence.type)
+            return HANDLED
         with self._store.change(localpart) as roster:
             before = roster.state(contact)
             step = outbound(presence.type, before)
             if step.state != before:
-                self._push(localpart, self._save(localpart, roster, contact, step.state))
-        if before & FROM and not step.state & FROM:
+                self._push(localpart, self._save(localpart, roster, contact, step.state), contact)
+            elif is_shared and contact in roster.items:
+                self._push(localpart, roster, contact)
+        if before & FROM and not step.state & FROM and not is_shared:
             # 3.2.2: while the contact still has its subscription. Who only asked for one
             # never saw the account, and learns nothing of its sessions now.
             self._broadcast.hide(account, contact)
@@ -68,11 +78,25 @@ class Subscriptions:
             self._broadcast.show(account, contact)
         return HANDLED
 
+    def _keep(self, localpart: str, contact: JID, kind: str) -> None:
+        """An account asks for, or grants, what is shared already: its clients see that.
+
+        Nothing is noted as given, for else it would outlast the sharing.
+        """
+        is_shown = self._store.roster(localpart).item(contact) is not None
+        with self._store.change(localpart) as roster:
+            if is_shown:
+                self._push(localpart, roster, contact)
+            elif kind == "subscribe":
+                # It has found somebody who has it in the roster, and not the other way round.
+                new = self._save(localpart, roster, contact, NONE, is_kept=True)
+                self._push(localpart, new, contact)
+
     def part(self, account: JID, contact: JID, state: int) -> None:
         """Tell a contact that an account no longer has it in its roster (2.5.2)."""
         if state & (TO | OUT):
             self._host.route(Presence(type="unsubscribe", from_=account, to=contact))
-        if state & FROM:
+        if state & FROM and not self._store.shares(account.localpart, contact):
             # In this order: 3.2.2.
             self._broadcast.hide(account, contact)
         if state & (FROM | IN):
@@ -87,10 +111,17 @@ class Subscriptions:
         localpart, kind = account.localpart, presence.type
         if contact == account:
             return HANDLED
+        is_shared = self._store.shares(localpart, contact)
+        if is_shared and kind in GRANTS:
+            if kind == "subscribe":
+                # As 3.1.3, case 2, though no roster says so.
+                answer = Presence(type="subscribed", id=presence.id, from_=account, to=contact)
+                self._host.route(answer)
+            return HANDLED
         if to.resource and kind != "subscribe" and self._host.session(to) is None:
             # 8.5.3.2.2; a request is taken for one to the bare JID (3.1.3).
             return HANDLED
-        step = inbound(kind, self._store.roster(localpart).state(contact))
+        step = inbound(kind, self._store.own(localpart).state(contact))
         if not step.passes and not step.answer:
             # Most of what strangers send ends here; it waits for nobody.
             return HANDLED
@@ -110,12 +141,12 @@ class Subscriptions:
             changed = None
             if step.state != before:
                 changed = self._save(localpart, roster, contact, step.state, request)
-            if step.passes:
+            if step.passes and not is_shared:
                 # Before the push, so that clients know what it comes from (3.1.6).
                 for session in self._recipients(localpart, kind):
                     session.send(presence)
-            self._push(localpart, changed)
-        if before & FROM and not step.state & FROM:
+            self._push(localpart, changed, contact)
+        if before & FROM and not step.state & FROM and not is_shared:
             # 3.3.3
             self._broadcast.hide(account, contact)
         if step.answer:
@@ -157,27 +188,37 @@ class Subscriptions:
     # Both
 
     def _save(
-        self, localpart: str, roster: Roster, contact: JID, state: int, request: bytes = b""
-    ) -> Item | None:
-        """Write a new state; returns the item if clients must hear of it."""
+        self,
+        localpart: str,
+        roster: Roster,
+        contact: JID,
+        state: int,
+        request: bytes = b"",
+        *,
+        is_kept: bool = False,
+    ) -> Roster | None:
+        """Write a new state; returns the new roster if clients must hear of the item.
+
+        `is_kept`: there is to be an item even if it says nothing.
+        """
         before = roster.items.get(contact)
         visible = state & ~IN
         item = before
         if item is not None:
             if item.state != visible:
                 item = item._replace(state=visible)
-        elif visible:
+        elif visible or is_kept:
             if len(roster.items) >= self._max_items:
                 raise StanzaError("policy-violation", "The roster is full.")
             item = Item(contact, state=visible)
         new = self._store.save(
             localpart, roster, contact, item, request=request, answered=not state & IN
         )
-        return None if item is before else new.items[contact]
+        return None if item is before else new
 
-    def _push(self, localpart: str, item: Item | None) -> None:
-        if item is not None:
-            self._pushes.item(localpart, item)
+    def _push(self, localpart: str, roster: Roster | None, contact: JID) -> None:
+        if roster is not None:
+            self._pushes.contact(localpart, roster, contact)
 
 
 def _readdress(presence: Presence, sender: JID, recipient: JID) -> None:
