@@ -38,12 +38,18 @@ class Spool:
 
     def _write_waiting(self) -> None:
         waiting, self._waiting = self._waiting, set()
+        old = self._host.now() - int(SPOOL_SECONDS * 1_000_000)
         for managed in waiting:
             number = managed.acked
             for sent in managed.queue or ():
                 number = (number + 1) % WRAP
-                if sent.is_awaited and not sent.is_kept and not sent.is_spooled:
-                    self._write(managed, number, sent)
+                if not sent.is_awaited or sent.is_kept or sent.is_spooled:
+                    continue
+                if sent.at > old:
+                    # It is on its way; the next time will do, if it is needed then.
+                    self.soon(managed)
+                    break
+                self._write(managed, number, sent)
 
     def _write(self, managed: Managed, number: int, sent: Sent) -> None:
         row = Put(managed.token, number, managed.session.jid.localpart, sent.at, sent.octets)
