@@ -478,3 +478,11 @@ def test_the_database_is_checked_and_copied_with_and_without_a_server(fresh_node
     assert node.ask("db", "backup", str(copies[1]))["bytes"] == copies[1].stat().st_size
     assert all(copy.read_bytes()[:15] == b"SQLite format 3" for copy in copies)
     assert copies[0].stat().st_mode & 0o777 == 0o600
+
+
+def test_work_on_the_database_of_a_stopped_server_may_take_its_time(tmp_path):
+    """The watchdog is for those who wait, and nobody does."""
+    impatient = "watchdog: {block_warning: 1 ms, block_abort: 1 ms}\n"
+    (tmp_path / "stonechat.yml").write_text(CONFIGURATION + impatient)
+    done = run("db", "upgrade", directory=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")

@@ -17,9 +17,15 @@ import pytest
 
 from stonechat import hookspecs
 from stonechat.cli import exit_codes
+from stonechat.cli.init import STANDARD
 from stonechat.core import plugin_loader
 from stonechat.core.config import load_configuration_text
-from stonechat.core.config_model import ClientListener, Cluster, ConfigurationFile
+from stonechat.core.config_model import (
+    ClientListener,
+    Cluster,
+    ComponentListener,
+    ConfigurationFile,
+)
 from stonechat.core.config_reader import read
 from stonechat.core.metrics import render
 from stonechat.options import PluginOptions, describe_options, option
@@ -30,7 +36,7 @@ DOCS = ROOT / "docs"
 sys.path.insert(0, str(DOCS / "_ext"))
 import stonechat_reference  # noqa: E402
 from stonechat_reference import api, commands, protocols  # noqa: E402
-from stonechat_reference.distributions import all_distributions  # noqa: E402
+from stonechat_reference.distributions import Distribution, all_distributions  # noqa: E402
 
 BUILD_SECONDS = 300
 
@@ -109,7 +115,7 @@ def test_every_hook_is_documented(site: Path):
 def test_every_option_of_the_configuration_is_documented(site: Path):
     page = shown(site, "reference/configuration.html")
     names = {row.name.rpartition("*.")[2] for row in describe_options(ConfigurationFile)}
-    for model in (ClientListener, Cluster):
+    for model in (ClientListener, ComponentListener, Cluster):
         names |= {row.name for row in describe_options(model)}
     sections = {name.partition(".")[0] for name in names}
     # A section's own table leaves the name of the section out.
@@ -172,6 +178,22 @@ def test_what_a_readme_says_is_supported_is_in_the_table_of_protocols(distributi
     assert [name for name in protocols.mentioned(distribution) if name not in own] == []
 
 
+def test_a_row_of_the_table_of_protocols_is_one_bullet_of_a_readme(tmp_path: Path):
+    place = tmp_path / "ping"
+    place.mkdir()
+    (place / "README.md").write_text(
+        "# stonechat-ping\n\n## What of the XEP is supported\n\n"
+        "- XEP-0199, XMPP Ping (`urn:xmpp:ping`, alone), is asked\n  and answered.\n"
+        "- XEP-0198, Stream Management: not\n\n  at all.\n\n"
+        "What is behind the list is no part of it.\n\n## Limits\n"
+    )
+    rows = [(row.name, row.what) for row in protocols._rows(Distribution("plugin", place))]
+    assert rows == [
+        ("XEP-0199", "XMPP Ping (`urn:xmpp:ping`, alone): is asked and answered."),
+        ("XEP-0198", "Stream Management: not at all."),
+    ]
+
+
 # What the pages say
 
 
@@ -209,10 +231,10 @@ def configurations() -> Iterator[tuple[str, str]]:
 @pytest.mark.parametrize(("page", "text"), list(configurations()))
 def test_an_example_of_a_configuration_is_right(page, text, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    for name in re.findall(r"[\w./-]+\.(?:pem|key)\b", text):
+    for name in re.findall(r"[\w./-]+\.(?:pem|key|secret)\b", text):
         path = tmp_path / name.lstrip("/")
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.touch()
+        path.write_text("a plague\n")
     # Many show one section only.
     if "hosts" not in read(text, page).data:
         text = f"hosts: {{example.org: {{}}}}\n{text}"
@@ -249,6 +271,15 @@ def test_a_command_that_a_page_names_exists(page: str, line: str):
     given = {word.partition("=")[0] for word in words if word.startswith("--")}
     if given:
         assert given <= commands.options_of(name) | {"--help"}
+
+
+def test_the_readme_names_every_plugin_and_marks_those_that_are_on_from_the_start():
+    named: dict[str, bool] = {}
+    for cell in re.findall(r"^\| (`\w.*?) \|", text_of(ROOT / "README.md"), re.MULTILINE):
+        names = [name for name in re.findall(r"`([\w]+)`", cell) if "/" not in cell]
+        named |= dict.fromkeys(names, cell.endswith(" *"))
+    assert sorted(named) == sorted(each.name for each in DISTRIBUTIONS if each.kind == "plugin")
+    assert {name for name, is_marked in named.items() if is_marked} == set(STANDARD)
 
 
 @pytest.mark.parametrize("page", EVERYTHING, ids=label)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
@@ -9,11 +10,14 @@ import socket
 import ssl
 import subprocess
 import sys
+from base64 import b64encode
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from stonechat.core.config_reader import read
 from stonechat.testing import ServerProcess
 from stonechat.testing.process import LOCALHOST, free_port
 
@@ -147,6 +151,121 @@ def test_a_backup_is_restored_as_the_guide_says(first_server: ServerProcess):
     assert "juliet@localhost" in stonechat(directory, "stonechat registered-users")
 
 
+CAST = ("admin", "juliet", "romeo", "nurse", "tybalt")
+
+
+@pytest.mark.parametrize(
+    ("page", "online"),
+    [
+        ("serve-phones", "juliet"),
+        ("keep-strangers-out", "tybalt"),
+        ("shared-contacts", "romeo"),
+        ("administer-from-a-client", "romeo"),
+        ("calls", "juliet"),
+        ("message-retention", "juliet"),
+    ],
+)
+def test_the_configurations_and_commands_of_a_guide_work(page: str, online: str, tmp_path: Path):
+    """Each configuration takes up what those before it say, and comes into force by a reload."""
+    server: ServerProcess | None = None
+    document: dict[str, Any] = {"hosts": {"example.org": {}}}
+    given = []
+    try:
+        for language, text in written(f"how-to/{page}.md"):
+            if language == "yaml":
+                taken_up(document, read(text, page).data)
+                if server is None:
+                    server = begun(tmp_path, document, page)
+                    session = Stream(server.port)
+                    session.log_in(online)
+                else:
+                    server.configure(document)
+                    stonechat(tmp_path, "stonechat reload")
+            elif language == "console":
+                for line in typed(text):
+                    if line.startswith("stonechat "):
+                        secret = "--password-stdin" if is_about_a_password(line) else ""
+                        stonechat(tmp_path, f"{line} {secret}", f"{PASSWORD}\n")
+                        given.append(line)
+                    elif line.startswith("openssl "):
+                        subprocess.run(["sh", "-c", line], cwd=tmp_path, check=True)
+        assert server is not None
+        assert server.is_running
+        assert given
+        shown = stonechat(tmp_path, "stonechat status --json")
+        assert json.loads(shown)["state"] == "running"
+    finally:
+        if server is not None:
+            server.kill()
+
+
+def written(page: str) -> Iterator[tuple[str, str]]:
+    """Every block of a page with its language, indented as it stands there."""
+    yield from _BLOCK.findall((DOCS / page).read_text(encoding="utf-8"))
+
+
+def taken_up(document: dict[str, Any], more: dict[str, Any]) -> None:
+    for name, value in more.items():
+        if isinstance(value, dict) and isinstance(document.get(name), dict):
+            taken_up(document[name], value)
+        else:
+            document[name] = value
+
+
+def begun(directory: Path, document: dict[str, Any], page: str) -> ServerProcess:
+    """A server with the accounts that the page does not make itself."""
+    server = ServerProcess(directory, document)
+    server.start()
+    text = (DOCS / f"how-to/{page}.md").read_text(encoding="utf-8")
+    for name in CAST:
+        line = f"stonechat register {name}@example.org"
+        if f"$ {line}\n" not in text:
+            stonechat(directory, f"{line} --password-stdin", PASSWORD)
+    return server
+
+
+def is_about_a_password(line: str) -> bool:
+    return line.split()[1] in ("register", "change-password")
+
+
+def test_everybody_has_the_contacts_that_the_guide_promises(tmp_path: Path):
+    (configuration, *_) = (
+        text for kind, text in written("how-to/shared-contacts.md") if kind == "yaml"
+    )
+    document: dict[str, Any] = {"hosts": {"example.org": {}}}
+    taken_up(document, read(configuration, "shared-contacts").data)
+    server = begun(tmp_path, document, "shared-contacts")
+    try:
+        everybody, departments, display = (
+            [line for line in typed(text) if "shared-group-" in line]
+            for kind, text in written("how-to/shared-contacts.md")
+            if kind == "console" and re.search("-create|-display", text)
+        )
+        for line in everybody:
+            stonechat(tmp_path, line)
+        others = {f"{name}@example.org" for name in CAST} - {"romeo@example.org"}
+        assert groups(tmp_path, "romeo") == {jid: ["Verona Ltd."] for jid in others}
+        stonechat(tmp_path, "stonechat shared-group-delete everybody")
+        for line in departments:
+            stonechat(tmp_path, line)
+        assert groups(tmp_path, "romeo") == {}
+        assert groups(tmp_path, "nurse") == {
+            "romeo@example.org": ["Sales"],
+            "juliet@example.org": ["Kitchen"],
+        }
+        for line in display:
+            stonechat(tmp_path, line)
+        assert groups(tmp_path, "romeo") == {"nurse@example.org": ["Management"]}
+    finally:
+        server.kill()
+
+
+def groups(directory: Path, account: str) -> dict[str, list[str]]:
+    """The contacts of an account, and the groups that each is in."""
+    shown = stonechat(directory, f"stonechat roster-list {account}@example.org --json")
+    return {row["jid"]: row["groups"] for row in json.loads(shown)}
+
+
 STREAM = (
     "<stream:stream to='example.org' version='1.0' xmlns='jabber:client'"
     " xmlns:stream='http://etherx.jabber.org/streams'>"
@@ -167,6 +286,16 @@ class Stream:
             assert data, answer
             answer += data.decode()
         return answer
+
+    def log_in(self, localpart: str) -> None:
+        """Without encryption, and with the password that everybody has here."""
+        self.say(STREAM, "</stream:features>")
+        response = b64encode(f"\0{localpart}\0{PASSWORD}".encode()).decode()
+        sasl = "urn:ietf:params:xml:ns:xmpp-sasl"
+        self.say(f"<auth xmlns='{sasl}' mechanism='PLAIN'>{response}</auth>", "<success")
+        self.say(STREAM, "</stream:features>")
+        bind = "<bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/>"
+        self.say(f"<iq type='set' id='balcony'>{bind}</iq>", "</iq>")
 
     def start_tls(self, certificate: Path | None, key: Path | None) -> None:
         context = ssl.create_default_context()

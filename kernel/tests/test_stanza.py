@@ -310,7 +310,7 @@ def test_copies_of_a_tree_share_its_octets(monkeypatch):
         written.append(element.name)
         return serialize(element, default_namespace)
 
-    monkeypatch.setattr("stonechat.stanza.serialize", counted)
+    monkeypatch.setattr("stonechat.stanza.common.serialize", counted)
     stanza = Message(BODY, Element("urn:x", "x", {"y": ">"}), id="a>'b", type="chat")
     copies = [stanza.copy_for(to) for to in (ROMEO, NURSE, JULIET)]
     assert [received(copy.to_bytes()).to for copy in copies] == [ROMEO, NURSE, JULIET]

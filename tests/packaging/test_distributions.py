@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from stonechat.core import plugin_loader
+
 ROOT = Path(__file__).parents[2]
 PLUGINS = sorted(path.parent for path in ROOT.glob("plugins/*/setup.cfg"))
 BACKENDS = sorted(path.parent for path in ROOT.glob("auth_backends/*/setup.cfg"))
@@ -48,14 +50,21 @@ def test_every_distribution_comes_with_the_licence(directory: Path):
 @pytest.mark.parametrize("directory", PLUGINS, ids=by_name)
 def test_a_plugin_is_named_by_its_directory(directory: Path):
     name = directory.name
-    check(directory, f"stonechat-{name}", f"stonechat_{name}", "stonechat.plugins", "Plugin")
+    group = "stonechat.plugins"
+    check(directory, f"stonechat-{dashed(name)}", f"stonechat_{name}", group, "Plugin")
 
 
 @pytest.mark.parametrize("directory", BACKENDS, ids=by_name)
 def test_an_auth_backend_is_named_by_its_directory(directory: Path):
     name = directory.name
     group = "stonechat.auth_backends"
-    check(directory, f"stonechat-auth-{name}", f"stonechat_auth_{name}", group, "Backend")
+    package = f"stonechat_auth_{name}"
+    check(directory, f"stonechat-auth-{dashed(name)}", package, group, "Backend")
+
+
+def dashed(name: str) -> str:
+    """As distributions spell what Python and the configuration write with an underscore."""
+    return name.replace("_", "-")
 
 
 def check(directory: Path, name: str, package: str, group: str, kind: str) -> None:
@@ -79,6 +88,11 @@ def test_import_linter_watches_every_package():
     assert set(SHARED["importlinter"]["root_packages"].split()) == {"stonechat", *PACKAGES}
     independence = SHARED["importlinter:contract:independence"]
     assert set(independence["modules"].split()) == PACKAGES
+
+
+def test_the_advice_to_install_a_plugin_knows_every_one():
+    known = plugin_loader._OURS["plugin"]
+    assert known == {path.name: settings(path)["metadata"]["name"] for path in PLUGINS}
 
 
 def test_the_umbrella_asks_for_distributions_that_exist():

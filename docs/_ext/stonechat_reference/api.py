@@ -71,13 +71,14 @@ def _entries(path: Path, tree: ast.Module) -> Iterator[Entry]:
     own = {entry.name: entry for entry in _defined(tree.body)}
     exported = _exported(tree)
     yield from (entry for name, entry in own.items() if name in exported or not exported)
-    is_package = path.name == "__init__.py"
+    inside = f"stonechat.{path.parent.name}." if path.name == "__init__.py" else ""
     for name in exported:
         if name in own:
             continue
         module = _origin(tree, name)
         # What a module merely takes over from its neighbour is on the neighbour's page.
-        if is_package or module.removeprefix("stonechat.") in ELSEWHERE:
+        ours = inside and module.startswith(inside)
+        if ours or module.removeprefix("stonechat.") in ELSEWHERE:
             entry = _definition(module, name)
             if entry is not None:
                 yield entry
@@ -114,6 +115,8 @@ def _defined(body: Sequence[ast.stmt]) -> Iterator[Entry]:
     """Classes, functions and constants without an underscore before them."""
     for index, node in enumerate(body):
         if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            if "overload" in map(ast.unparse, node.decorator_list):
+                continue  # the one behind it says what all of them take
             name, docstring = node.name, ast.get_docstring(node) or ""
         elif isinstance(node, ast.Assign | ast.AnnAssign):
             name, docstring = _target(node), _docstring_behind(body, index)

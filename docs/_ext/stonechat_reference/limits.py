@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from typing import NamedTuple
 
-from stonechat import auth, jid
+from stonechat import auth, forms, jid, service
 from stonechat import xml as stonechat_xml
 from stonechat.core import (
     accounts,
@@ -59,7 +59,7 @@ def _logins() -> list[Bound]:
     pauses = ", ".join(f"{pause:g}" for pause in throttle.PAUSES[2:])
     return [
         Bound(
-            "Pause before an attempt, from the second failure on, seconds",
+            "Pause before an attempt is answered, from the second failure on, seconds",
             pauses,
             "counted for each pair of account and address (of IPv6: network /64)",
         ),
@@ -150,6 +150,28 @@ def _requests() -> list[Bound]:
     ]
 
 
+def _forms_and_services() -> list[Bound]:
+    return [
+        Bound("Fields of a form", str(forms.MAX_FIELDS), "`bad-request`"),
+        Bound("Values in all its fields", f"{forms.MAX_VALUES:_}", "`bad-request`"),
+        Bound(
+            "Requests waiting for a `one_queue` or `parallel` handler of a service",
+            f"{service.QUEUE_LIMIT:_}",
+            "the next one is answered with `resource-constraint`",
+        ),
+        Bound(
+            "Requests that one of its `parallel` handlers works on",
+            str(service.PARALLEL_LIMIT),
+            "more wait in line",
+        ),
+        Bound(
+            "Items of a service in one answer to service discovery",
+            str(service.ITEMS_LIMIT),
+            "the rest is on further pages (XEP-0059)",
+        ),
+    ]
+
+
 def _store() -> list[Bound]:
     options = inspect.signature(store.Store).parameters
     writes, reads = (options[f"max_{what}_waiting"].default for what in ("writes", "reads"))
@@ -175,6 +197,7 @@ GROUPS = {
     "Logins": _logins,
     "Streams": _streams,
     "Requests, plugins, commands": _requests,
+    "Forms and services": _forms_and_services,
     "The store": _store,
 }
 

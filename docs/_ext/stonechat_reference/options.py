@@ -20,6 +20,9 @@ def pages() -> Pages:
     found = {
         "options-top.md": option_table(row for row in rows if "." not in row.name),
         "options-listen.md": option_table(describe_options(config_model.ClientListener)),
+        "options-listen-component.md": option_table(
+            describe_options(config_model.ComponentListener)
+        ),
         "options-cluster.md": option_table(describe_options(config_model.Cluster)),
         "access-rules.md": _access_rules(),
     }

@@ -57,6 +57,11 @@ KERNEL = (
         "SASL EXTERNAL with client certificates, [when asked"
         " for](../how-to/client-certificates.md).",
     ),
+    Row(
+        "XEP-0004, XEP-0059, XEP-0082",
+        "",
+        "Data forms, pages of long results, dates: what plugins read and write them with.",
+    ),
     Row("XEP-0368", "", "Direct TLS, on a listener with `tls: direct`; ALPN `xmpp-client`."),
     Row(
         "XEP-0203, XEP-0359",
@@ -69,10 +74,14 @@ KERNEL = (
 )
 
 _NUMBER = re.compile(r"\b(?:XEP-\d{4}|RFC \d{4})\b")
-# "XEP-0160, Best Practices for Handling Offline Messages: types ..." and the like.
+# "XEP-0160, Best Practices for Handling Offline Messages: types ..." and the like. A colon
+# or a comma within brackets is part of the title.
 _BULLET = re.compile(
-    r"(?P<numbers>XEP-\d{4}(?: and XEP-\d{4})*)(?:, (?P<title>[A-Z][^:,]*))?[,:] *(?P<what>.+)"
+    r"(?P<numbers>XEP-\d{4}(?: and XEP-\d{4})*)"
+    r"(?:, (?P<title>[A-Z](?:\([^)]*\)|[^:,(])*))?[,:] *(?P<what>.+)"
 )
+# With its further lines, which hang, and without the paragraph behind the list.
+_ITEM = re.compile(r"^- (.*(?:\n(?: .*)?)*)", re.MULTILINE)
 
 
 def pages() -> Pages:
@@ -108,7 +117,7 @@ def _rows(distribution: Distribution) -> Iterator[Row]:
 
 
 def _bullets(text: str) -> list[str]:
-    return [one_line(item) for item in re.split(r"^- ", text, flags=re.MULTILINE)[1:]]
+    return [one_line(item) for item in _ITEM.findall(text)]
 
 
 def mentioned(distribution: Distribution) -> set[str]:

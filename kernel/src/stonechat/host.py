@@ -18,6 +18,7 @@ from stonechat.jid import JID
 from stonechat.sasl import SaslEvent
 from stonechat.stanza import Element, Iq, Message, Presence, Stanza
 from stonechat.storage import Storage
+from stonechat.streams import Stream, StreamHandler
 
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
@@ -368,6 +369,7 @@ class Acquisitions(Protocol):
         self, seconds: float, function: Callable[..., Any], arguments: tuple[Any, ...], every: bool
     ) -> Timer: ...
     def provide(self, name: str, service: Any) -> None: ...
+    def accept_streams(self, domain: str, accept: Callable[[Stream], StreamHandler]) -> None: ...
 
 
 class Host:
@@ -508,6 +510,15 @@ class Host:
     def unregister_route(self, domain: str) -> None:
         """Give a domain back; KeyError if it is not this plugin's."""
         self._ledger.unregister_route(domain)
+
+    def accept_streams(self, domain: str, accept: Callable[[Stream], StreamHandler]) -> None:
+        """Take the streams that external components open to a domain (`stonechat.streams`).
+
+        `accept` is called once our header is sent; it may raise StreamError to refuse. For
+        stanzas to the domain, register a route. ValueError if another takes its streams
+        already. When the plugin stops, its streams end.
+        """
+        self._ledger.accept_streams(domain, accept)
 
     def add_iq_handler(
         self,

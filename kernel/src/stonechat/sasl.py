@@ -68,7 +68,8 @@ class CredentialLookup(Protocol):
     def attempt(self, localpart: str) -> AbstractContextManager[None]:
         """To be put around the check of a secret that the mechanism keeps itself.
 
-        It waits, or refuses, where there were too many guesses, and counts this one.
+        It refuses where there were too many guesses. A failure of the attempt is counted,
+        and after earlier ones the client waits for its answer, right or wrong.
         """
 
 

@@ -7,6 +7,8 @@ import re
 import pytest
 
 from stonechat.cli.app import run
+from stonechat.cli.init import FURTHER, STANDARD
+from stonechat.cli.offline import load, offline_server
 from stonechat.core import plugin_loader
 from stonechat.core.config import load_configuration
 from stonechat.jid import JID
@@ -30,7 +32,9 @@ def check(file, capsys):
     return status, json.loads(capsys.readouterr().out)
 
 
-@pytest.mark.parametrize("host", ["Capulet.Example", "localhost", "münchen.example", "[::1]"])
+@pytest.mark.parametrize(
+    "host", ["Capulet.Example", "localhost", "münchen.example", "192.0.2.1", "[::1]"]
+)
 def test_init_writes_a_configuration_that_is_right(tmp_path, capsys, host):
     directory = tmp_path / "new" / "place"
     assert run(["init", "--host", host, "--directory", str(directory), "--json"]) == 0
@@ -51,6 +55,38 @@ def test_init_writes_a_configuration_that_is_right(tmp_path, capsys, host):
             "warnings": [],
         },
     )
+
+
+@pytest.mark.parametrize("host", ["capulet.example", "192.0.2.1", "[::1]"])
+def test_every_plugin_of_a_first_configuration_is_there_and_starts(tmp_path, capsys, host):
+    assert run(["init", "--host", host, "--directory", str(tmp_path)]) == 0
+    capsys.readouterr()
+    with offline_server(load(tmp_path / "stonechat.yml")) as server:
+        plugins = server.hosts[host].plugins
+        assert plugins.quarantined == {}
+        assert list(plugins.running) == list(STANDARD)
+
+
+def test_a_first_configuration_reads_in_the_order_in_which_it_is_explained(tmp_path, capsys):
+    assert run(["init", "--host", "capulet.example", "--directory", str(tmp_path)]) == 0
+    capsys.readouterr()
+    text = (tmp_path / "stonechat.yml").read_text()
+    lines = re.findall(r"^  (# )?(\w+): \{.*\}  # (.+)$", text, re.MULTILINE)
+    assert [(name, sentence) for _, name, sentence in lines] == [
+        *STANDARD.items(),
+        *FURTHER.items(),
+        ("registration", "everybody may make an account with a client"),
+    ]
+    assert [name for mark, name, _ in lines if mark] == [*FURTHER, "registration"]
+    assert max(map(len, text.splitlines())) <= 99
+
+
+def test_reports_of_abuse_go_to_the_administrator(tmp_path, capsys):
+    assert run(["init", "--host", "capulet.example", "--directory", str(tmp_path)]) == 0
+    capsys.readouterr()
+    configuration = load_configuration(tmp_path / "stonechat.yml", plugin_loader.options_of)
+    blocking = configuration.hosts["capulet.example"].plugins["blocking"].options
+    assert blocking.report_to == (JID.parse("admin@capulet.example"),)
 
 
 def test_what_is_secret_is_for_the_owner_alone(tmp_path, capsys):
@@ -74,7 +110,9 @@ def test_a_plugin_that_is_not_installed_is_left_to_be_installed(tmp_path, capsys
     capsys.readouterr()
     text = (tmp_path / "stonechat.yml").read_text()
     assert "\n  roster: {}" in text
+    assert "\n  # offline: {}" in text
     assert "pip install stonechat-offline" in text
+    assert "pip install stonechat-shared-roster" in text
     assert check(tmp_path / "stonechat.yml", capsys)[0] == 0
 
 

@@ -122,9 +122,8 @@ class World:
     def __init__(self, *backends, domain="capulet.example", secret=SECRET, told_of_removal=()):
         self.now = 0.0
         self.events = []
-        self.sleeps = []
+        self.waits = []
         self.blocking = []
-        self.on_sleep = lambda: None
         self.also_remove = list(told_of_removal)
         self.throttle = LoginThrottle(self.clock)
         self.accounts = HostAccounts(
@@ -137,7 +136,6 @@ class World:
             on_password_changed=lambda account: self.note("password", account),
             throttle=self.throttle,
             clock=self.clock,
-            sleep=self.sleep,
         )
 
     def clock(self):
@@ -155,11 +153,6 @@ class World:
         self.blocking.append(call.__name__)
         return call(*arguments)
 
-    def sleep(self, seconds):
-        self.sleeps.append(seconds)
-        self.now += seconds
-        self.on_sleep()
-
     def exchange(self, address=HOME, certificate=()):
         offered = self.accounts.mechanisms(
             tls=True,
@@ -169,20 +162,33 @@ class World:
         )
         lookup = self.accounts.lookup(address, certificate)
         make = mechanism_maker("capulet.example", lookup, offered=offered, bindings={})
-        return SaslExchange(offered, make, failure_limit=100)
+        exchange = SaslExchange(offered, make, failure_limit=100)
+        exchange.lookup = lookup
+        return exchange
 
-    def report(self, event, address=HOME):
-        if isinstance(event, SaslFailed):
-            self.accounts.login_failed(event.localpart, address)
-        elif isinstance(event, SaslSuccess):
+    def conclude(self, exchange, event, address=HOME):
+        """What a stream does with the outcome; gives the condition, or "" for a success."""
+        is_right = isinstance(event, SaslSuccess)
+        try:
+            pause = exchange.lookup.judge(is_right=is_right)
+        except SaslFailure as failure:
+            return failure.condition
+        if pause:
+            self.waits.append(pause)
+            self.now += pause
+        if is_right:
             self.accounts.login_succeeded(event.account.localpart, address)
-        return event
+        return "" if is_right else event.failure.condition
 
     def log_in(self, localpart, password, address=HOME):
         """By PLAIN, as a stream does it; gives the condition, or "" for a success."""
-        text = base64.b64encode(f"\0{localpart}\0{password}".encode()).decode()
-        event = self.report(self.exchange(address).begin("PLAIN", text), address)
-        return "" if isinstance(event, SaslSuccess) else event.failure.condition
+        exchange = self.exchange(address)
+        return self.conclude(exchange, plain(exchange, localpart, password), address)
+
+
+def plain(exchange, localpart, password):
+    text = base64.b64encode(f"\0{localpart}\0{password}".encode()).decode()
+    return exchange.begin("PLAIN", text)
 
 
 # Whether an account is there
@@ -701,12 +707,12 @@ def test_what_the_stream_allows_is_looked_at():
 
 
 def scram(world, localpart, password, address=HOME):
-    """Log in by SCRAM-SHA-256; gives the salt and the last event."""
+    """Log in by SCRAM-SHA-256; gives the salt, and the condition, or "" for a success."""
     exchange = world.exchange(address)
     bare = f"n={localpart},r=fyko"
     event = exchange.begin("SCRAM-SHA-256", base64.b64encode(f"n,,{bare}".encode()).decode())
     if isinstance(event, SaslFailed):
-        return "", world.report(event, address)
+        return "", world.conclude(exchange, event, address)
     challenge = base64.b64decode(event.text).decode()
     nonce, salt, iterations = (part[2:] for part in challenge.split(",")[:3])
     salted = hashlib.pbkdf2_hmac(
@@ -719,20 +725,20 @@ def scram(world, localpart, password, address=HOME):
     )
     proof = base64.b64encode(bytes(map(operator.xor, key, signature))).decode()
     event = exchange.respond(base64.b64encode(f"{final},p={proof}".encode()).decode())
-    return salt, world.report(event, address)
+    return salt, world.conclude(exchange, event, address)
 
 
 def test_scram_works_with_the_credentials_of_any_backend():
     world = World(ScramBackend(juliet="j"), FullBackend(romeo="r"))
-    assert isinstance(scram(world, "juliet", "j")[1], SaslSuccess)
-    assert isinstance(scram(world, "romeo", "r")[1], SaslSuccess)
-    assert scram(world, "romeo", "x")[1].failure.condition == "not-authorized"
+    assert scram(world, "juliet", "j")[1] == ""
+    assert scram(world, "romeo", "r")[1] == ""
+    assert scram(world, "romeo", "x")[1] == "not-authorized"
 
 
 def test_an_unknown_account_has_one_salt_for_ever_and_another_one_on_another_host():
     first, again = World(ScramBackend()), World(ScramBackend())
-    salt, event = scram(first, "nobody", "x")
-    assert event.failure.condition == "not-authorized"
+    salt, condition = scram(first, "nobody", "x")
+    assert condition == "not-authorized"
     assert scram(again, "nobody", "x")[0] == salt
     assert scram(again, "somebody", "x")[0] != salt
     other = World(ScramBackend(), domain="montague.example").accounts.lookup(HOME, ())
@@ -762,14 +768,14 @@ def test_known_and_unknown_accounts_wait_longer_each_time_and_are_locked(localpa
     def guess():
         if mechanism == "plain":
             return world.log_in(localpart, "wrong")
-        return scram(world, localpart, "wrong")[1].failure.condition
+        return scram(world, localpart, "wrong")[1]
 
     assert [guess() for _ in range(20)] == ["not-authorized"] * 20
-    assert world.sleeps == [0.5, 1, 2, 4, 8] + [10] * 13
+    assert world.waits == [0.5, 1, 2, 4, 8] + [10] * 13
     backend.calls.clear()
     assert guess() == "temporary-auth-failure"
     assert backend.calls == []
-    assert len(world.sleeps) == 18
+    assert len(world.waits) == 18
 
 
 def test_a_lock_refuses_the_right_password_too_but_not_elsewhere_nor_later():
@@ -786,32 +792,64 @@ def test_a_success_ends_the_pauses():
     world = World(OnlyCheckBackend(juliet="j"))
     for password in ("x", "x", "j", "x", "x"):
         world.log_in("juliet", password)
-    assert world.sleeps == [0.5]
+    assert world.waits == [0.5]
 
 
-def test_the_pause_comes_before_the_password_is_looked_at():
-    backend = OnlyCheckBackend(juliet="j")
-    world = World(backend)
+def test_who_is_right_at_last_waits_like_who_is_not():
+    world = World(OnlyCheckBackend(juliet="j"))
+    for _ in range(4):
+        world.log_in("juliet", "wrong")
+    assert world.waits == [0.5, 1]
+    assert world.log_in("juliet", "j") == ""
+    assert world.waits[2:] == [2]
+
+
+@pytest.mark.parametrize("first", ["right", "wrong"])
+def test_of_guesses_made_at_once_twenty_are_answered_and_then_nobody_learns_anything(first):
+    world = World(OnlyCheckBackend(juliet="j"))
+    exchanges = [world.exchange() for _ in range(100)]
+    events = [plain(exchange, "juliet", "wrong") for exchange in exchanges]
+    late = world.exchange()
+    right = plain(late, "juliet", "j")
+    assert isinstance(right, SaslSuccess)
+    answers = []
+    if first == "right":
+        answers.append(world.conclude(late, right))
+    answers += map(world.conclude, exchanges, events)
+    if first == "wrong":
+        answers.append(world.conclude(late, right))
+        assert answers.pop() == "temporary-auth-failure"
+    else:
+        assert answers.pop(0) == ""
+    assert answers == ["not-authorized"] * 20 + ["temporary-auth-failure"] * 80
+
+
+def test_a_crowd_of_one_account_is_let_in_at_once():
+    world = World(OnlyCheckBackend(juliet="j"))
+    exchanges = [world.exchange() for _ in range(100)]
+    events = [plain(exchange, "juliet", "j") for exchange in exchanges]
+    assert list(map(world.conclude, exchanges, events)) == [""] * 100
+    assert world.waits == []
+
+
+def test_an_attempt_that_was_right_and_is_refused_after_all_counts_and_waits_once():
+    world = World(OnlyCheckBackend(juliet="j"))
     for _ in range(2):
         world.log_in("juliet", "wrong")
-    calls = []
-    world.on_sleep = lambda: calls.append(len(backend.calls))
-    world.log_in("juliet", "j")
-    assert calls == [2]
+    exchange = world.exchange()
+    plain(exchange, "juliet", "j")
+    assert exchange.lookup.judge(is_right=True) == 0.5
+    assert exchange.lookup.judge(is_right=False) == 0
+    assert world.throttle.delay("juliet", HOME) == 1
+    # What comes on the same stream without a guess is none.
+    assert exchange.lookup.judge(is_right=False) == 0
+    assert world.throttle.delay("juliet", HOME) == 1
 
 
-def test_attempts_at_the_same_time_wait_for_their_turn_and_then_give_up():
+def test_an_attempt_that_comes_to_no_guess_is_not_counted():
     world = World(OnlyCheckBackend(juliet="j"))
-    lookup = world.accounts.lookup(HOME, ())
-    for _ in range(20):
-        assert world.throttle.begin("juliet", HOME)
-    with pytest.raises(SaslFailure) as refusal:
-        lookup.check_password("juliet", "j")
-    assert refusal.value.condition == "temporary-auth-failure"
-    assert world.sleeps == [0.5, 1, 2, 4]
-    world.on_sleep = lambda: world.accounts.login_succeeded("juliet", HOME)
-    assert lookup.check_password("juliet", "j")
-    assert world.sleeps[4:] == [0.5]
+    assert [world.log_in("juliet", "") for _ in range(30)] == ["not-authorized"] * 30
+    assert len(world.throttle) == 0
 
 
 def test_a_store_that_is_away_is_not_counted_against_the_user():
@@ -821,7 +859,7 @@ def test_a_store_that_is_away_is_not_counted_against_the_user():
     assert [world.log_in("juliet", "j") for _ in range(30)] == ["temporary-auth-failure"] * 30
     backend.fault = None
     assert world.log_in("juliet", "j") == ""
-    assert world.sleeps == []
+    assert world.waits == []
 
 
 @pytest.mark.parametrize("second", [PlainBackend, OnlyCheckBackend, ScramBackend])
@@ -854,8 +892,7 @@ def test_a_certificate_opens_only_accounts_of_this_host_that_are_there():
     world = World(FullBackend(**{"juliet": "j", "": "nobody"}))
     lookup = world.accounts.lookup(HOME, certificate)
     assert lookup.certificate_accounts() == (JULIET,)
-    event = world.report(world.exchange(certificate=certificate).begin("EXTERNAL", "="))
-    assert isinstance(event, SaslSuccess)
+    assert isinstance(world.exchange(certificate=certificate).begin("EXTERNAL", "="), SaslSuccess)
     world.accounts.remove("juliet")
-    event = world.report(world.exchange(certificate=certificate).begin("EXTERNAL", "="))
+    event = world.exchange(certificate=certificate).begin("EXTERNAL", "=")
     assert event.failure.condition == "not-authorized"

@@ -1,5 +1,6 @@
 """The code of plugins: found by entry points, and taken in anew without a restart."""
 
+import shutil
 import sys
 import textwrap
 
@@ -92,6 +93,34 @@ def test_an_installed_plugin_is_found_by_its_entry_point(server, herald):
     juliet = server.host(HOST, herald={}).connect(f"juliet@{HOST}/balcony")
     assert word(juliet, HOST) == "Hear ye"
     assert plugin_loader.packages["verona_herald"] == "herald"
+
+
+def test_what_is_installed_is_read_again_only_when_something_came_or_went(herald, monkeypatch):
+    assert "herald" in plugin_loader.installed("plugin")
+    read, readings = plugin_loader.entry_points, []
+
+    def counted(group):
+        readings.append(group)
+        return read(group=group)
+
+    monkeypatch.setattr(plugin_loader, "entry_points", counted)
+    plugin_loader.installed("plugin")
+    plugin_loader.load("auth", "internal")
+    assert readings == []
+    shutil.rmtree(herald.directory / "verona_herald-1.0.dist-info")
+    assert "herald" not in plugin_loader.installed("plugin")
+
+
+def test_a_plugin_that_was_half_installed_when_it_was_looked_for_is_found_later(server, herald):
+    point = herald.directory / "verona_herald-1.0.dist-info" / "entry_points.txt"
+    text = point.read_text()
+    point.unlink()
+    with pytest.raises(StonechatError):
+        plugin_loader.load("plugin", "herald")
+    point.write_text(text)
+    herald.write("Hear ye")
+    juliet = server.host(HOST, herald={}).connect(f"juliet@{HOST}/balcony")
+    assert word(juliet, HOST) == "Hear ye"
 
 
 def test_new_code_takes_the_place_of_the_old_with_the_same_options(server, herald):

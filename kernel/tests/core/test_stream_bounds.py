@@ -5,31 +5,10 @@ import pytest
 from stonechat.namespaces import NS_BIND, NS_TLS
 from stonechat.stanza import Iq
 from stonechat.testing import error_of
+from stonechat.testing.kit import PASSWORD
 
-PASSWORD = "R0m30"
 BIND = f"<iq type='set' id='b1'><bind xmlns='{NS_BIND}'>%s</bind></iq>"
 HERE, THERE = "192.0.2.1", "192.0.2.2"
-
-
-@pytest.fixture
-def host(server):
-    host = server.host("capulet.example")
-    host.create_account("juliet", PASSWORD)
-    return host
-
-
-@pytest.fixture
-def stream(host):
-    """Encrypted and open, not logged in."""
-    return host.open_stream(tls=True)
-
-
-@pytest.fixture
-def logged_in(stream):
-    """Authenticated and open again, not bound."""
-    assert stream.authenticate("juliet", PASSWORD).name == "success"
-    stream.open()
-    return stream
 
 
 def bind(stream, resource=""):

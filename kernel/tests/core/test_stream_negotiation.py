@@ -8,35 +8,14 @@ from stonechat import hookimpl
 from stonechat.namespaces import NS_BIND, NS_CLIENT, NS_SASL, NS_SESSION, NS_STREAM, NS_TLS
 from stonechat.stanza import Iq
 from stonechat.testing import error_of
+from stonechat.testing.kit import PASSWORD
 
-PASSWORD = "R0m30"
 HEADER = (
     f"<stream:stream xmlns='{NS_CLIENT}' xmlns:stream='{NS_STREAM}'"
     " to='capulet.example' version='1.0'>"
 )
 MESSAGE = "<message to='romeo@capulet.example'><body>Hist!</body></message>"
 BIND = f"<iq type='set' id='b1'><bind xmlns='{NS_BIND}'>%s</bind></iq>"
-
-
-@pytest.fixture
-def host(server):
-    host = server.host("capulet.example")
-    host.create_account("juliet", PASSWORD)
-    return host
-
-
-@pytest.fixture
-def stream(host):
-    """Encrypted and open, not logged in."""
-    return host.open_stream(tls=True)
-
-
-@pytest.fixture
-def logged_in(stream):
-    """Authenticated and open again, not bound."""
-    assert stream.authenticate("juliet", PASSWORD).name == "success"
-    stream.open()
-    return stream
 
 
 def offered(features):
@@ -108,7 +87,7 @@ def test_an_element_that_nobody_knows_is_refused(request, fixture, element):
 
 @pytest.mark.parametrize(
     "element",
-    [auth("\0juliet\0R0m30"), f"<starttls xmlns='{NS_TLS}'/>", "<balcony xmlns='urn:x'/>"],
+    [auth(f"\0juliet\0{PASSWORD}"), f"<starttls xmlns='{NS_TLS}'/>", "<balcony xmlns='urn:x'/>"],
 )
 def test_a_bound_client_sends_nothing_but_stanzas(host, element):
     juliet = host.connect("juliet@capulet.example/balcony", PASSWORD)
@@ -134,7 +113,7 @@ def test_where_tls_is_required_nothing_else_is_offered(host):
 
 def test_where_tls_is_required_a_login_without_it_is_refused(host):
     stream = host.open_stream(starttls="required")
-    stream.send(auth("\0juliet\0R0m30"))
+    stream.send(auth(f"\0juliet\0{PASSWORD}"))
     assert condition_of(stream.receive()) == "encryption-required"
     stream.send("<iq type='get' id='r1'><query xmlns='jabber:iq:register'/></iq>")
     assert stream.closed_with() == "not-authorized"
@@ -176,7 +155,7 @@ def test_tls_that_was_not_offered_cannot_be_had(host, tls, starttls):
 
 
 @pytest.mark.parametrize(
-    "behind", [HEADER, auth("\0juliet\0R0m30"), "<", MESSAGE, "</stream:stream>"]
+    "behind", [HEADER, auth(f"\0juliet\0{PASSWORD}"), "<", MESSAGE, "</stream:stream>"]
 )
 def test_octets_in_the_clear_behind_starttls_end_the_stream(host, behind):
     stream = host.open_stream(starttls="required")
@@ -217,13 +196,13 @@ def test_after_the_login_a_resource_can_be_bound_and_no_login_is_offered(logged_
     ("text", "condition"),
     [
         ("\0juliet\0Par1s", "not-authorized"),
-        ("\0rosaline\0R0m30", "not-authorized"),
+        (f"\0rosaline\0{PASSWORD}", "not-authorized"),
         ("\0juliet\0", "not-authorized"),
-        ("\0@@\0R0m30", "not-authorized"),
+        (f"\0@@\0{PASSWORD}", "not-authorized"),
         ("\0juliet", "malformed-request"),
-        ("\0\0R0m30", "malformed-request"),
-        ("romeo@capulet.example\0juliet\0R0m30", "invalid-authzid"),
-        ("juliet@montague.example\0juliet\0R0m30", "invalid-authzid"),
+        (f"\0\0{PASSWORD}", "malformed-request"),
+        (f"romeo@capulet.example\0juliet\0{PASSWORD}", "invalid-authzid"),
+        (f"juliet@montague.example\0juliet\0{PASSWORD}", "invalid-authzid"),
     ],
 )
 def test_a_login_that_fails_is_told_why_and_may_be_tried_again(stream, text, condition):
@@ -242,7 +221,7 @@ def test_an_unknown_account_and_a_wrong_password_are_answered_alike(host):
 
 
 def test_who_acts_for_himself_may_say_so(stream):
-    stream.send(auth("juliet@capulet.example\0juliet\0R0m30"))
+    stream.send(auth(f"juliet@capulet.example\0juliet\0{PASSWORD}"))
     assert stream.receive().name == "success"
 
 
@@ -267,7 +246,7 @@ def test_the_password_may_come_after_an_empty_challenge(stream):
     stream.send(f"<auth xmlns='{NS_SASL}' mechanism='PLAIN'/>")
     challenge = stream.receive()
     assert (challenge.name, challenge.text) == ("challenge", "")
-    text = base64.b64encode(b"\0juliet\0R0m30").decode()
+    text = base64.b64encode(f"\0juliet\0{PASSWORD}".encode()).decode()
     stream.send(f"<response xmlns='{NS_SASL}'>{text}</response>")
     assert stream.receive().name == "success"
 
@@ -285,7 +264,7 @@ def test_who_guesses_has_to_wait_longer_each_time(server, host):
         stream = host.open_stream(tls=True)
         stream.authenticate("juliet", "Par1s")
     stream = host.open_stream(tls=True)
-    stream.send(auth("\0juliet\0R0m30"))
+    stream.send(auth(f"\0juliet\0{PASSWORD}"))
     assert stream.received() == []
     server.clock.advance(0.5)
     assert stream.receive().name == "success"
@@ -293,12 +272,12 @@ def test_who_guesses_has_to_wait_longer_each_time(server, host):
 
 @pytest.mark.parametrize("rest", [HEADER, "<", MESSAGE])
 def test_octets_behind_a_login_that_succeeds_end_the_stream(stream, rest):
-    stream.send(auth("\0juliet\0R0m30") + rest)
+    stream.send(auth(f"\0juliet\0{PASSWORD}") + rest)
     assert stream.closed_with() == "policy-violation"
 
 
 def test_what_comes_behind_a_login_that_fails_is_handled(stream):
-    stream.send(auth("\0juliet\0Par1s") + auth("\0juliet\0R0m30"))
+    stream.send(auth("\0juliet\0Par1s") + auth(f"\0juliet\0{PASSWORD}"))
     assert [item.name for item in stream.received()] == ["failure", "success"]
 
 
@@ -308,7 +287,9 @@ def test_a_stream_has_to_begin_anew_after_the_login(stream):
     assert stream.closed_with() == "bad-format"
 
 
-@pytest.mark.parametrize("element", [auth("\0juliet\0R0m30"), f"<starttls xmlns='{NS_TLS}'/>"])
+@pytest.mark.parametrize(
+    "element", [auth(f"\0juliet\0{PASSWORD}"), f"<starttls xmlns='{NS_TLS}'/>"]
+)
 def test_nobody_logs_in_twice_or_encrypts_after_the_login(logged_in, element):
     logged_in.send(element)
     assert logged_in.closed_with() == "unsupported-stanza-type"

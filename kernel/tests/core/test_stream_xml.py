@@ -3,34 +3,13 @@
 import pytest
 
 from stonechat.namespaces import NS_BIND, NS_CLIENT, NS_SASL, NS_STREAM
+from stonechat.testing.kit import PASSWORD
 
-PASSWORD = "R0m30"
 HEADER = (
     f"<stream:stream xmlns='{NS_CLIENT}' xmlns:stream='{NS_STREAM}'"
     " to='capulet.example' version='1.0'>"
 )
 BIND = f"<iq type='set' id='b1'><bind xmlns='{NS_BIND}'/></iq>"
-
-
-@pytest.fixture
-def host(server):
-    host = server.host("capulet.example")
-    host.create_account("juliet", PASSWORD)
-    return host
-
-
-@pytest.fixture
-def stream(host):
-    """Encrypted and open, not logged in."""
-    return host.open_stream(tls=True)
-
-
-@pytest.fixture
-def logged_in(stream):
-    """Authenticated and open again, not bound."""
-    assert stream.authenticate("juliet", PASSWORD).name == "success"
-    stream.open()
-    return stream
 
 
 # The header (4.7)

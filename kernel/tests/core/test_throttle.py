@@ -31,7 +31,7 @@ def throttle(clock):
 
 def fail(throttle, times, localpart="juliet", address=HOME):
     for _ in range(times):
-        assert throttle.begin(localpart, address)
+        assert not throttle.is_locked(localpart, address)
         throttle.failed(localpart, address)
 
 
@@ -54,12 +54,10 @@ def test_the_twentieth_failure_in_ten_minutes_locks_the_pair_for_ten_minutes(thr
     assert not throttle.is_locked("juliet", HOME)
     fail(throttle, 1)
     assert throttle.is_locked("juliet", HOME)
-    assert not throttle.begin("juliet", HOME)
     clock.now = 599 + 599
     assert throttle.is_locked("juliet", HOME)
     clock.now = 599 + 600
     assert not throttle.is_locked("juliet", HOME)
-    assert throttle.begin("juliet", HOME)
 
 
 def test_failures_that_are_ten_minutes_old_do_not_count(throttle, clock):
@@ -86,14 +84,14 @@ def test_a_lock_that_is_over_is_over_though_its_failures_are_fresh(throttle, clo
     monkeypatch.setattr(module, "LOCK_SECONDS", 60)
     fail(throttle, 20)
     clock.now = 60
-    assert throttle.begin("juliet", HOME)
+    assert not throttle.is_locked("juliet", HOME)
+    assert throttle.delay("juliet", HOME) == 0
 
 
 def test_attempts_that_the_lock_refuses_do_not_prolong_it(throttle, clock):
     fail(throttle, 20)
     clock.now = 500
     for _ in range(30):
-        assert not throttle.begin("juliet", HOME)
         throttle.failed("juliet", HOME)
     clock.now = 600
     assert not throttle.is_locked("juliet", HOME)
@@ -127,7 +125,6 @@ def test_clients_without_an_ip_address_are_counted_too(throttle):
 
 def test_a_success_makes_the_failures_before_it_forgotten(throttle):
     fail(throttle, 19)
-    assert throttle.begin("juliet", HOME)
     throttle.succeeded("juliet", HOME)
     assert throttle.delay("juliet", HOME) == 0
     fail(throttle, 19)
@@ -140,51 +137,10 @@ def test_a_success_by_certificate_does_not_end_a_lock(throttle):
     assert throttle.is_locked("juliet", HOME)
 
 
-def test_attempts_at_the_same_time_cannot_be_more_than_may_fail(throttle):
-    fail(throttle, 5)
-    begun = [throttle.begin("juliet", HOME) for _ in range(100)]
-    assert begun.count(True) == 15
-    for _ in range(100):
-        throttle.failed("juliet", HOME)
-    assert throttle.is_locked("juliet", HOME)
-
-
-def test_a_success_leaves_the_others_under_way_counted(throttle):
-    for _ in range(20):
-        throttle.begin("juliet", HOME)
-    throttle.succeeded("juliet", HOME)
-    assert [throttle.begin("juliet", HOME) for _ in range(2)] == [True, False]
-
-
-def test_an_attempt_that_nobody_reports_on_stops_counting(throttle, clock):
-    for _ in range(20):
-        throttle.begin("juliet", HOME)
-    assert not throttle.begin("juliet", HOME)
-    clock.now = 120
-    assert throttle.begin("juliet", HOME)
-    assert throttle.delay("juliet", HOME) == 0
-
-
-def test_a_withdrawn_attempt_is_no_failure_though_one_is_reported(throttle):
-    for _ in range(30):
-        assert throttle.begin("juliet", HOME)
-        throttle.withdraw("juliet", HOME)
-        throttle.failed("juliet", HOME)
-    assert throttle.delay("juliet", HOME) == 0
-    assert not throttle.is_locked("juliet", HOME)
-
-
-@pytest.mark.parametrize("report", ["failed", "succeeded", "withdraw"])
-def test_a_report_on_nothing_is_passed_over(throttle, report):
-    getattr(throttle, report)("", HOME)
-    assert len(throttle) == 0
-
-
 def test_who_logs_in_leaves_nothing_behind(throttle):
-    throttle.begin("juliet", HOME)
+    fail(throttle, 1)
     throttle.succeeded("juliet", HOME)
-    throttle.begin("romeo", HOME)
-    throttle.withdraw("romeo", HOME)
+    throttle.succeeded("romeo", HOME)
     assert len(throttle) == 0
 
 
@@ -193,8 +149,8 @@ def test_the_least_recently_used_pair_is_forgotten_first(throttle, monkeypatch):
     fail(throttle, 3, "juliet")
     fail(throttle, 3, "romeo")
     fail(throttle, 3, "tybalt")
-    throttle.begin("juliet", HOME)
-    throttle.begin("mercutio", HOME)
+    throttle.is_locked("juliet", HOME)
+    fail(throttle, 1, "mercutio")
     assert len(throttle) == 3
     assert throttle.delay("romeo", HOME) == 0
     assert throttle.delay("juliet", HOME) == throttle.delay("tybalt", HOME) == 1

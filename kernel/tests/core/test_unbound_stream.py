@@ -12,9 +12,9 @@ from stonechat.jid import JID
 from stonechat.namespaces import NS_BIND, NS_SASL, NS_STREAM
 from stonechat.sasl import Challenge, Mechanism, SaslChallenge, SaslFailed, SaslSuccess, Success
 from stonechat.stanza import Message
+from stonechat.testing.kit import PASSWORD
 from stonechat.xml import Element
 
-PASSWORD = "R0m30"
 JULIET = JID.parse("juliet@capulet.example")
 ROMEO = JID.parse("romeo@capulet.example")
 DOOR = "urn:example:door"
@@ -87,12 +87,6 @@ def host(server):
 @pytest.fixture
 def door(host):
     return host.plugin("door")
-
-
-@pytest.fixture
-def stream(host):
-    """Encrypted and open, not logged in."""
-    return host.open_stream(tls=True)
 
 
 def b64(text):

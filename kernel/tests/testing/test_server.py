@@ -36,6 +36,10 @@ class Greeting:
     def say(self) -> str:
         return self.options.greeting
 
+    @command("greet-one", "Say it to somebody.")
+    def say_to(self, name: str) -> str:
+        return f"{self.options.greeting}, {name}"
+
     def greet(self, iq):
         return Element(QUERY, "greeting", None, self.options.greeting)
 
@@ -145,6 +149,8 @@ def test_a_plugin_may_come_and_go_while_clients_are_there(server):
 def test_commands_of_plugins_can_be_run(server):
     server.host("capulet.example", plugin_classes={"greeting": Greeting})
     assert server.command("greet") == "Hail"
+    # Whatever its arguments are called.
+    assert server.command("greet-one", name="Juliet") == "Hail, Juliet"
 
 
 def test_the_configuration_can_be_set_before_and_changed_later(server):

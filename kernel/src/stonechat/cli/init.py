@@ -22,16 +22,36 @@ ADMINISTRATOR = "admin"
 STANDARD = {
     "roster": "contacts, subscriptions and presence",
     "offline": "messages are kept for those who are away",
+    "mam": "conversations are kept, for all devices to show",
+    "carbons": "each device sees what the others send and get",
+    "sm": "a lost connection is taken up again, and nothing with it is lost",
+    "csi": "phones in pockets hear only what matters",
+    "push": "phones that sleep are woken for messages",
+    "sasl2": "logging in takes fewer round trips",
+    "fast": "devices log in again with a token, not the password",
     "disco": "clients find out what the server can do",
+    "blocking": "people shut others out, and report spam",
+    "vcard": "names and pictures, and a directory for who wants to be found",
+    "private": "clients keep their settings here",
     "register": "users change their password, or leave",
+    "adhoc": "administrators find their commands in their client",
+    "announce": "and can tell everybody something",
     "ping": "clients and server see whether the other is still there",
     "last": "when a contact was last here",
     "time": "what time it is here",
     "version": "what software this is",
 }
 # What differs from the plugin's own defaults.
-OPTIONS = {"register": "{access: registration}"}
-EXAMPLES = {
+OPTIONS = {
+    "blocking": "{{report_to: [{administrator}]}}",
+    "register": "{{access: registration}}",
+}
+# And where there is no domain below the host's, for it is an address.
+WITHOUT_SUBDOMAINS = {"vcard": "{{search_domain: null}}"}
+# Taken in when somebody wants them.
+FURTHER = {
+    "shared_roster": "everybody has the same contacts, in groups",
+    "block_strangers": "messages come from contacts only",
     "echo": "a service that sends back what it gets",
     "cputime": "how long the server has computed",
 }
@@ -128,7 +148,7 @@ def _write_files(place: Path, domain: str, administrator: JID, undo: ExitStack) 
         host=_quoted(domain),
         chain=_quoted(str(chain)),
         key=_quoted(str(key)),
-        plugins="\n".join(_plugin_lines()),
+        plugins="\n".join(_plugin_lines(administrator)),
         administrator=_quoted(administrator.text),
     )
     try:
@@ -154,19 +174,26 @@ def _create(path: Path, text: str) -> None:
         file.write(text)
 
 
-def _plugin_lines() -> list[str]:
+def _plugin_lines(administrator: JID) -> list[str]:
     from stonechat.core import plugin_loader
 
     installed = plugin_loader.installed("plugin")
+    special = OPTIONS if _has_room_below(administrator.domain) else OPTIONS | WITHOUT_SUBDOMAINS
     lines = []
-    for name, sentence in STANDARD.items():
-        options = OPTIONS.get(name, "{}")
-        if name in installed:
-            lines.append(f"  {name}: {options}  # {sentence}")
-        else:
-            lines.append(f"  # {name}: {options}  # {sentence}; pip install stonechat-{name}")
-    lines.extend(f"  # {name}: {{}}  # {sentence}" for name, sentence in EXAMPLES.items())
+    for name, sentence in (STANDARD | FURTHER).items():
+        options = special.get(name, "{{}}").format(administrator=_quoted(administrator.text))
+        mark = "" if name in STANDARD and name in installed else "# "
+        source = "" if name in installed else f"; pip install stonechat-{name.replace('_', '-')}"
+        lines.append(f"  {mark}{name}: {options}  # {sentence}{source}")
     return lines
+
+
+def _has_room_below(domain: str) -> bool:
+    try:
+        prepare_domain(f"vjud.{domain}")
+    except JIDError:
+        return False
+    return True
 
 
 def _quoted(text: str) -> str:

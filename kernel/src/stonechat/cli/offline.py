@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from stonechat.core.config_types import Configuration
     from stonechat.core.server import Server
 
+PATIENCE_SECONDS = 86_400
+
 
 def load(file: Path) -> Configuration:
     """The configuration of a file; Failure with everything that is wrong with it."""
@@ -32,10 +34,13 @@ def load(file: Path) -> Configuration:
 def offline_server(configuration: Configuration) -> Iterator[Server]:
     """A server that nobody can connect to, with all its hosts; Failure if it does not start."""
     from stonechat.core import log
+    from stonechat.core.config_model import Watchdog
     from stonechat.core.server import Server
 
     log.configure("error", "text")
-    server = Server(replace(configuration, listeners=()))
+    # Nobody else waits for this process: it may be busy for as long as it likes.
+    patience = Watchdog(block_warning=PATIENCE_SECONDS)
+    server = Server(replace(configuration, listeners=(), watchdog=patience))
     try:
         server.start()
     except StonechatError as error:

@@ -5,10 +5,9 @@ from __future__ import annotations
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from typing import Any
 
-import gevent
 from gevent.lock import RLock
 
 from stonechat.auth import (
@@ -18,12 +17,12 @@ from stonechat.auth import (
     BadPassword,
     ScramCredentials,
 )
-from stonechat.core.auth_chain import BackendChain, WrongPassword
+from stonechat.core.auth_chain import BackendChain
+from stonechat.core.login_lookup import LoginLookup
 from stonechat.core.throttle import LoginThrottle
-from stonechat.errors import SaslFailure, StorageError
+from stonechat.errors import StorageError
 from stonechat.jid import JID
 from stonechat.protocol.sasl import mechanisms_offered
-from stonechat.sasl import CredentialLookup
 
 # `exists` is asked for every message to an account that has no session. Other nodes and
 # a directory's administrators remove accounts too, so what was true is not true for long.
@@ -34,11 +33,6 @@ KNOWN_SECONDS = 60.0
 LOCKS = 64
 CHANGE_SECONDS = 30.0
 
-# An account's many clients may all come at once, after a restart: they wait their turn.
-CROWD_PAUSES = (0.5, 1.0, 2.0, 4.0)
-
-TOO_MANY_ATTEMPTS = "There were too many attempts to log in; try again later."
-
 
 class HostAccounts:
     """The `stonechat.host.Accounts` of a virtual host, and the way in for its clients.
@@ -46,7 +40,7 @@ class HostAccounts:
     `on_removed` closes an account's sessions and tells the plugins to forget its data;
     it is called before a creation too. `on_password_changed` tells them to forget what
     spared its user the old password. `secret` is what decoys come from: it stays the
-    same over restarts, and on all nodes. `sleep` makes a login wait.
+    same over restarts, and on all nodes.
     """
 
     def __init__(
@@ -61,16 +55,14 @@ class HostAccounts:
         on_password_changed: Callable[[JID], None],
         throttle: LoginThrottle,
         clock: Callable[[], float] = time.monotonic,
-        sleep: Callable[[float], object] = gevent.sleep,
     ) -> None:
-        self._domain = domain
+        self.domain = domain
         self._chain = BackendChain(domain, backends, secret, run_blocking)
         self._on_created = on_created
         self._on_removed = on_removed
         self._on_password_changed = on_password_changed
         self._throttle = throttle
         self._clock = clock
-        self._sleep = sleep
         self._known: OrderedDict[str, float] = OrderedDict()  # localpart -> until when
         self._removals = 0
         self._locks = tuple(RLock() for _ in range(LOCKS))
@@ -103,7 +95,7 @@ class HostAccounts:
         return self._chain.check_password(localpart, password)
 
     def create(self, localpart: str, password: str) -> None:
-        account = JID.make(localpart, self._domain)
+        account = JID.make(localpart, self.domain)
         _check_settable(password)
         maker = self._chain.maker()
         with self._changing(localpart):
@@ -115,7 +107,7 @@ class HostAccounts:
             self._on_created(account)
 
     def remove(self, localpart: str) -> None:
-        account = JID.make(localpart, self._domain)
+        account = JID.make(localpart, self.domain)
         with self._changing(localpart):
             backend = self._chain.holder_that_can("remove_user", localpart)
             try:
@@ -128,7 +120,7 @@ class HostAccounts:
 
     def set_password(self, localpart: str, password: str) -> None:
         _check_settable(password)
-        account = JID.make(localpart, self._domain)
+        account = JID.make(localpart, self.domain)
         holder = self._chain.holder_that_can("set_password", localpart)
         try:
             holder.set_password(localpart, password)
@@ -192,15 +184,12 @@ class HostAccounts:
             certificate_accounts=certificate_accounts,
         )
 
-    def lookup(self, address: str, certificate_accounts: tuple[JID, ...]) -> CredentialLookup:
-        """What the mechanisms of one stream ask. Report how each attempt there ended."""
-        return _StreamLookup(self, address, certificate_accounts)
-
-    def login_failed(self, localpart: str, address: str) -> None:
-        """An attempt failed, for whatever reason; "" where it came to no name."""
-        self._throttle.failed(localpart, address)
+    def lookup(self, address: str, certificate_accounts: tuple[JID, ...]) -> LoginLookup:
+        """What the mechanisms of one stream ask, attempt by attempt."""
+        return LoginLookup(self, self._chain, self._throttle, address, certificate_accounts)
 
     def login_succeeded(self, localpart: str, address: str) -> None:
+        """A success is in force, whatever the mechanism."""
         self._throttle.succeeded(localpart, address)
 
     # Below
@@ -215,64 +204,6 @@ class HostAccounts:
             yield
         finally:
             lock.release()
-
-    @contextmanager
-    def _attempt(self, localpart: str, address: str) -> Iterator[None]:
-        """Around an attempt to log in: wait for the throttle, and be counted by it."""
-        self._await_turn(localpart, address)
-        try:
-            yield
-        except WrongPassword:
-            # Counted, or there would be no end to guesses while another backend is away.
-            raise
-        except StorageError:
-            self._throttle.withdraw(localpart, address)
-            raise
-
-    def _await_turn(self, localpart: str, address: str) -> None:
-        for pause in (self._throttle.delay(localpart, address), *CROWD_PAUSES):
-            if self._throttle.is_locked(localpart, address):
-                break
-            if pause:
-                self._sleep(pause)
-            if self._throttle.begin(localpart, address):
-                return
-        raise SaslFailure("temporary-auth-failure", TOO_MANY_ATTEMPTS)
-
-
-class _StreamLookup:
-    """A `CredentialLookup` behind the throttle, for the client at one address."""
-
-    def __init__(
-        self, accounts: HostAccounts, address: str, certificate_accounts: tuple[JID, ...]
-    ) -> None:
-        self._accounts = accounts
-        self._address = address
-        self._certificate_accounts = certificate_accounts
-
-    def check_password(self, localpart: str, password: str) -> bool:
-        with self._accounts._attempt(localpart, self._address):
-            return self._accounts.check_password(localpart, password)
-
-    def scram_credentials(self, localpart: str, hash_name: str) -> ScramCredentials | None:
-        with self._accounts._attempt(localpart, self._address):
-            return self._accounts._chain.credentials(localpart, hash_name)
-
-    def decoy_credentials(self, localpart: str, hash_name: str) -> ScramCredentials:
-        return self._accounts._chain.decoy(localpart, hash_name)
-
-    def attempt(self, localpart: str) -> AbstractContextManager[None]:
-        return self._accounts._attempt(localpart, self._address)
-
-    def certificate_accounts(self) -> tuple[JID, ...]:
-        # A certificate outlives the account that it was made for.
-        return tuple(
-            account
-            for account in self._certificate_accounts
-            if account.localpart
-            and account.domain == self._accounts._domain
-            and self._accounts.exists(account.localpart)
-        )
 
 
 def _check_settable(password: str) -> None:

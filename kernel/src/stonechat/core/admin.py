@@ -16,8 +16,10 @@ from typing import TYPE_CHECKING, Any
 from stonechat import __version__
 from stonechat.auth import AccountExists, AccountNotFound, BadPassword, Unsupported
 from stonechat.commands import CommandError, command
+from stonechat.core.config_model import ClientListener
 from stonechat.errors import ConfigError, StonechatError, StorageError, StreamError
 from stonechat.jid import JID
+from stonechat.options import ListenerOptions
 
 if TYPE_CHECKING:
     from stonechat.core.client_session import ClientSession
@@ -82,6 +84,17 @@ def chosen_hosts(server: Server, name: str) -> list[VirtualHost]:
     return [find_host(server, name)] if name else list(server.hosts.values())
 
 
+def _encryption(options: ListenerOptions) -> dict[str, str]:
+    """How a listener is encrypted; components' are not."""
+    if not isinstance(options, ClientListener):
+        return {"tls": "", "starttls": "off"}
+    is_direct = options.tls != "off"
+    return {
+        "tls": options.tls if is_direct else "",
+        "starttls": "" if is_direct else options.starttls,
+    }
+
+
 def _in(delay: int) -> str:
     return f" in {delay} seconds" if delay else ""
 
@@ -124,8 +137,7 @@ class NodeCommands:
                     "type": port.options.type,
                     "address": port.options.address,
                     "port": port.port,
-                    "tls": port.options.tls if port.options.tls != "off" else "",
-                    "starttls": port.options.starttls if port.options.tls == "off" else "",
+                    **_encryption(port.options),
                 }
                 for port in server.ports
             ],

@@ -3,12 +3,16 @@
 Per stanza no pluggy call and no keyword dictionary is made, and a filter that
 `concerns` itself with other payloads costs nothing. Every implementation runs
 inside a fault boundary: what one plugin breaks, no other feels.
+
+The guards of a plugin that has gone can be left closed: then whatever its filters at
+`Stage.GUARD` would have seen is refused in their place, but for answers.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
+from operator import attrgetter
 from typing import Any
 
 from gevent import Timeout
@@ -17,14 +21,17 @@ from pluggy import HookImpl, PluginManager, PluginValidationError
 from stonechat import hookspecs
 from stonechat.errors import JIDError, StanzaError
 from stonechat.hookspecs import HANDLED
-from stonechat.plugin import concerns_of, stage_of
-from stonechat.stanza import Stanza
+from stonechat.plugin import Stage, concerns_of, stage_of
+from stonechat.stanza import Iq, Stanza
 
 # One call in this many is timed; the sum is scaled up when it is shown.
 SAMPLE_EVERY = 64
 
 # What may come out of a plugin. A deadline that it let out is no Exception.
 FAULTS = (Exception, Timeout, SystemExit)
+
+# Where an implementation stands: its stage, how it leans within it, its plugin's name.
+Place = tuple[int, int, str]
 
 
 class Call:
@@ -37,17 +44,19 @@ class Call:
         "function",
         "hook",
         "parameters",
+        "place",
         "plugin",
         "seconds",
     )
 
     def __init__(
-        self, hook: str, plugin: str, function: Callable[..., Any], parameters: Any
+        self, hook: str, plugin: str, function: Callable[..., Any], parameters: Any, place: Place
     ) -> None:
         self.hook = hook
         self.plugin = plugin
         self.function = function
         self.parameters: tuple[str, ...] = tuple(parameters)
+        self.place = place
         self.concerns = concerns_of(function)
         self.calls = 0
         self.errors = 0
@@ -192,6 +201,7 @@ class Hooks:
         self.manager.add_hookspecs(hookspecs)
         self._on_error = on_error
         self._calls: dict[str, tuple[Call, ...]] = {}
+        self._closed: dict[str, tuple[Call, ...]] = {}  # by the plugin that has gone
         self.version = 0
         """Another one whenever plugins come or go: what was collected before is stale."""
         self.compile()
@@ -217,10 +227,29 @@ class Hooks:
                         plugin, f"{caller.name}: wrappers of hooks are not called here"
                     )
 
-    def remove(self, plugin: object) -> None:
-        """Forget a plugin's hooks."""
+    def remove(self, plugin: object, *, guarded: bool = False) -> None:
+        """Forget a plugin's hooks; `guarded` leaves its guards closed until `open_guards`."""
+        if guarded:
+            name = self.manager.get_name(plugin) or ""
+            guards = [
+                call
+                for calls in self._calls.values()
+                for call in calls
+                if call.plugin == name and _is_guard(call)
+            ]
+            if guards:
+                self._closed[name] = tuple(map(_closed, guards))
         self.manager.unregister(plugin)
         self.compile()
+
+    def is_closed(self, name: str) -> bool:
+        """Whether the guards of a plugin that has gone are closed."""
+        return name in self._closed
+
+    def open_guards(self, name: str) -> None:
+        """Let pass what the closed guards of a plugin refuse."""
+        if self._closed.pop(name, None) is not None:
+            self.compile()
 
     def compile(self) -> None:
         """Make the chains from what is registered."""
@@ -230,19 +259,20 @@ class Hooks:
         for hook in hookspecs.KINDS:
             implementations = getattr(self.manager.hook, hook).get_hookimpls()
             calls = []
-            for implementation in sorted(implementations, key=_place):
+            for implementation in implementations:
                 call = Call(
                     hook,
                     implementation.plugin_name,
                     implementation.function,
                     implementation.argnames,
+                    _place(implementation),
                 )
                 before = old.get((hook, call.plugin))
                 if before is not None:
                     call.calls, call.errors = before.calls, before.errors
                     call.seconds = before.seconds
                 calls.append(call)
-            self._calls[hook] = tuple(calls)
+            self._calls[hook] = tuple(sorted(calls, key=_by_place))
         chain = self._chain
         self.message_from_user = chain("stonechat_message_from_user")
         self.presence_from_user = chain("stonechat_presence_from_user")
@@ -256,7 +286,12 @@ class Hooks:
         )
 
     def _chain(self, hook: str) -> FilterChain:
-        return FilterChain((_positional(call) for call in self._calls[hook]), self._on_error)
+        calls = [_positional(call) for call in self._calls[hook]]
+        if self._closed:
+            closed = (call for calls in self._closed.values() for call in calls)
+            calls += [call for call in closed if call.hook == hook]
+            calls.sort(key=_by_place)
+        return FilterChain(calls, self._on_error)
 
     def has(self, hook: str) -> bool:
         """Whether any plugin implements a hook."""
@@ -317,10 +352,34 @@ class Hooks:
         self._on_error(call, error, stanza)
 
 
-def _place(implementation: HookImpl) -> tuple[int, int, str]:
+def _place(implementation: HookImpl) -> Place:
     """Where an implementation stands; the order of the configuration plays no part."""
     leaning = implementation.trylast - implementation.tryfirst
     return stage_of(implementation.function), leaning, implementation.plugin_name
+
+
+_by_place = attrgetter("place")
+
+
+def _is_guard(call: Call) -> bool:
+    return hookspecs.KINDS[call.hook] == "filters" and call.place[0] == Stage.GUARD
+
+
+def _closed(guard: Call) -> Call:
+    """What stands in the place of a guard that has gone, and keeps nothing else of it."""
+    call = Call(guard.hook, guard.plugin, _refuse, (), guard.place)
+    call.concerns = guard.concerns
+    return call
+
+
+def _refuse(*arguments: Any) -> None:
+    stanza = arguments[-1]
+    if stanza.type == "error" or (isinstance(stanza, Iq) and not stanza.is_request):
+        # An answer; without those nobody would learn of what is refused.
+        return
+    raise StanzaError(
+        "internal-server-error", "This cannot be checked now; try again later.", type="wait"
+    )
 
 
 _FILTER_PARAMETERS = {

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import lru_cache
+from dataclasses import replace
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING
 
 from stonechat.core.chains import FAULTS
@@ -17,6 +18,7 @@ from stonechat.sasl import Mechanism, SaslChallenge, SaslEvent, SaslFailed, Sasl
 from stonechat.xml import XML_LANG, Element, serialize
 
 if TYPE_CHECKING:
+    from stonechat.core.login_lookup import LoginLookup
     from stonechat.core.virtual_host import VirtualHost
     from stonechat.host import UnboundStream
     from stonechat.net.connection import Connection
@@ -37,7 +39,7 @@ class ClientLogin:
         failure_limit: int,
     ) -> None:
         self._host = host
-        self._address = connection.address
+        self._connection = connection
         self._failure_limit = failure_limit
         tls = connection.tls
         self._bindings = {} if tls is None else tls.channel_bindings()
@@ -66,7 +68,8 @@ class ClientLogin:
         return _features(mechanisms, tuple(self._bindings) if binds(mechanisms) else ())
 
     # All below may block where a backend does. Failures are logged and counted; a success
-    # is the caller's to put in force.
+    # is the caller's to put in force. Where there were failures before, the connection
+    # stalls: the answer leaves later, and only then is another attempt read.
 
     def answer(self, request: SaslInput) -> SaslEvent:
         """Take what the client sent by the SASL of RFC 6120."""
@@ -100,12 +103,20 @@ class ClientLogin:
 
     # Below
 
+    @cached_property
+    def _lookup(self) -> LoginLookup:
+        # When the first attempt is made: since the features a reload may have put other
+        # accounts in force.
+        return self._host.accounts.lookup(self._connection.address, self._certified)
+
     def _prepared(self) -> SaslExchange:
         exchange = self._exchange
         if exchange is None:
-            lookup = self._host.accounts.lookup(self._address, self._certified)
             make = mechanism_maker(
-                self._host.name, lookup, offered=self.mechanisms, bindings=self._bindings
+                self._host.name,
+                self._lookup,
+                offered=self.mechanisms,
+                bindings=self._bindings,
             )
             exchange = SaslExchange(self.mechanisms, make, failure_limit=self._failure_limit)
             self._exchange = exchange
@@ -116,8 +127,7 @@ class ClientLogin:
         if found is None:
             return None
         self._plugin, make = found
-        lookup = self._host.accounts.lookup(self._address, self._certified)
-        return lambda _: make(stream, lookup)
+        return lambda _: make(stream, self._lookup)
 
     def _judge(self, step: Callable[[], SaslEvent]) -> SaslEvent:
         try:
@@ -128,18 +138,33 @@ class ClientLogin:
             else:
                 self._host.log.error("login failed inside the server", exc_info=error)
             event = self._prepared().refuse(SaslFailure("temporary-auth-failure"))
+        if isinstance(event, SaslChallenge):
+            return event
+        event = self._throttled(event)
         if isinstance(event, SaslFailed):
             self.pending = None
-            self._count(event)
+            self._note(event)
         return event
 
-    def _count(self, event: SaslFailed) -> None:
+    def _throttled(self, event: SaslSuccess | SaslFailed) -> SaslSuccess | SaslFailed:
+        """What the client is told, who may have guessed too often meanwhile."""
+        try:
+            pause = self._lookup.judge(is_right=isinstance(event, SaslSuccess))
+        except SaslFailure as failure:
+            if isinstance(event, SaslFailed):
+                return replace(event, failure=failure)
+            return self._prepared().refuse(failure)
+        if pause:
+            # A success comes as late as a failure, or nobody would wait for those.
+            self._connection.stall(pause)
+        return event
+
+    def _note(self, event: SaslFailed) -> None:
         host = self._host
         host.login_failures += 1
-        host.accounts.login_failed(event.localpart, self._address)
         host.log.info(
             "login refused",
-            address=self._address,
+            address=self._connection.address,
             account=event.localpart,
             condition=event.failure.condition,
             reason=str(event.failure.__cause__ or event.failure),

@@ -5,20 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from stonechat.core.server_marks import SERVER_MARKS, strip_server_marks
 from stonechat.errors import JIDError, StanzaError, StreamError
 from stonechat.jid import JID
-from stonechat.namespaces import NS_DELAY, NS_STANZA_ID
 from stonechat.protocol.c2s import is_session_request
 from stonechat.stanza import PRESENCE_TYPES, Iq, Message, Presence, Stanza
-from stonechat.xml import Element
 
 if TYPE_CHECKING:
     from stonechat.core.client_session import ClientSession
-    from stonechat.core.router import Router
-
-# Only a server may say these of itself (robustness rule 14).
-_OCCUPANT_ID = "urn:xmpp:occupant-id:0 occupant-id"
-_SERVER_MARKS = {f"{NS_STANZA_ID} stanza-id": "by", f"{NS_DELAY} delay": "from", _OCCUPANT_ID: ""}
 
 
 def take(session: ClientSession, stanza: Stanza) -> None:
@@ -28,8 +22,8 @@ def take(session: ClientSession, stanza: Stanza) -> None:
         _check_sender(session.jid, written)
     stanza.stamp(session.jid)
     for child in stanza.children:
-        if child in _SERVER_MARKS:
-            _strip_server_marks(stanza, session.host.router)
+        if child in SERVER_MARKS:
+            strip_server_marks(stanza, session.host.router)
             break
     inlet = session.inlet
     if inlet is not None:
@@ -126,21 +120,3 @@ _RECEIVERS: dict[type[Stanza], Callable[[ClientSession, Any], None]] = {
     Presence: _presence,
     Iq: _iq,
 }
-
-
-def _strip_server_marks(stanza: Stanza, router: Router) -> None:
-    """Take away every mark that claims to be ours, before any hook sees the stanza."""
-    with stanza.edit() as tree:
-        for child in tree.elements:
-            attribute = _SERVER_MARKS.get(child.qualified_name)
-            if attribute is not None and (not attribute or _is_ours(child, attribute, router)):
-                tree.remove(child)
-
-
-def _is_ours(child: Element, attribute: str, router: Router) -> bool:
-    """Whether a mark names a domain that this node answers for, a service's among them."""
-    try:
-        return bool(router.owner(JID.parse(child.get(attribute)).domain))
-    except JIDError:
-        # A client that looks less closely might take it for ours.
-        return True

@@ -94,7 +94,11 @@ class ClientStream(StreamFace):
                 handler.handle(rest)
         elif self._protocol.state is not State.CLOSED and not self._connection.is_closed:
             # One timer that looks again, rather than another for each step.
-            self._step_due = self._port.timers.now + self._port.limits.handshake_timeout
+            self._step_due = (
+                self._port.timers.now
+                + self._connection.stalled_for
+                + self._port.limits.handshake_timeout
+            )
 
     def tls_established(self) -> None:
         self._protocol.encrypted()

@@ -19,6 +19,7 @@ from stonechat.core.config_model import (
     Certificate,
     ClientListener,
     Cluster,
+    ComponentListener,
     ConfigurationFile,
     HostSection,
     Limits,
@@ -50,7 +51,11 @@ def build(
     checker = Checker(document, directory, resolver)
     data = document.data
     file = checker.validate(ConfigurationFile, [((), data)])
-    types: dict[str, type[ListenerOptions]] = {"c2s": ClientListener, **listener_types}
+    types: dict[str, type[ListenerOptions]] = {
+        "c2s": ClientListener,
+        "component": ComponentListener,
+        **listener_types,
+    }
     listeners = _listeners(checker, data.get("listen"), types, file.limits if file else Limits())
     plugins = PluginTable(checker, mapping(data.get("plugins")))
     hosts = _hosts(checker, data, plugins, file)

@@ -27,6 +27,7 @@ from stonechat.options import (
     Written,
     option,
 )
+from stonechat.options.model import ListenAddress
 
 _LANGUAGE = r"^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*$"
 
@@ -287,6 +288,21 @@ class ClientListener(ListenerOptions):
     )
     client_certificates: bool = option(
         False, "Ask clients for a certificate, with which they can log in (SASL EXTERNAL)."
+    )
+    negotiation_timeout: Duration = option(
+        "30 s", "As `limits.negotiation_timeout`, on this port.", ge=1
+    )
+    idle_timeout: DurationOrOff = option("10 min", "As `limits.idle_timeout`, on this port.")
+    rate: Rate = option("none", "As `limits.rate`, on this port.")
+
+
+class ComponentListener(ListenerOptions):
+    """A port for external components."""
+
+    type: Literal["component"] = option("component", "External components (XEP-0114).")
+    # There is no TLS, so what is said there is not for other machines to hear.
+    address: ListenAddress = option(
+        "127.0.0.1", "The address to listen on; without TLS, so best not one of a network's."
     )
     negotiation_timeout: Duration = option(
         "30 s", "As `limits.negotiation_timeout`, on this port.", ge=1

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any
 import gevent
 
 from stonechat.core.chains import FAULTS
+from stonechat.core.component_stream import Acceptance
 from stonechat.errors import JIDError, StanzaError
 from stonechat.host import Timer
 from stonechat.iq import Component, Discipline, IqHandler
 from stonechat.jid import prepare_domain
 from stonechat.stanza import Stanza
+from stonechat.streams import Stream, StreamHandler
 
 if TYPE_CHECKING:
     from stonechat.core.virtual_host import VirtualHost
@@ -31,11 +33,19 @@ class Ledger:
         self._timers: set[PluginTimer] = set()
         self._greenlets: set[gevent.Greenlet] = set()
         self._services: set[str] = set()
+        self._acceptances: set[str] = set()
         self._closed = False
 
     def __len__(self) -> int:
         """How many things the plugin holds."""
-        held = (self._routes, self._handlers, self._timers, self._greenlets, self._services)
+        held = (
+            self._routes,
+            self._handlers,
+            self._timers,
+            self._greenlets,
+            self._services,
+            self._acceptances,
+        )
         return sum(len(things) for things in held)
 
     def register_route(self, domain: str, handler: Callable[[Stanza], None]) -> None:
@@ -106,6 +116,18 @@ class Ledger:
         self._host.services[name] = service
         self._services.add(name)
 
+    def accept_streams(self, domain: str, accept: Callable[[Stream], StreamHandler]) -> None:
+        self._must_be_open()
+        domain = prepare_domain(domain)
+        for host in (self._host, *self._host.hosts.values()):
+            other = host.stream_acceptances.get(domain)
+            if other is not None:
+                raise ValueError(f"streams to {domain} are taken by {other.plugin} already")
+        self._host.stream_acceptances[domain] = Acceptance(
+            self._host, self._plugin, domain, accept
+        )
+        self._acceptances.add(domain)
+
     def close(self) -> None:
         """Take everything back. Greenlets that do not end in time are reported."""
         self._closed = True
@@ -118,6 +140,9 @@ class Ledger:
         for name in self._services:
             del self._host.services[name]
         self._services.clear()
+        for domain in self._acceptances:
+            self._host.stream_acceptances.pop(domain).close()
+        self._acceptances.clear()
         # A plugin that stops itself does so in one of its own greenlets.
         others = [g for g in self._greenlets if g is not gevent.getcurrent()]
         with gevent.Timeout(STOP_SECONDS, False):

@@ -112,6 +112,16 @@ def _hosts(server: Server) -> Iterator[Family]:
         [({"host": host.name}, len(host.session_manager)) for host in hosts],
     )
     yield Family(
+        "stonechat_component_streams",
+        "gauge",
+        "Streams of external components that are admitted.",
+        [
+            ({"host": host.name, "domain": domain}, sum(s.is_admitted for s in taken.streams))
+            for host in hosts
+            for domain, taken in host.stream_acceptances.items()
+        ],
+    )
+    yield Family(
         "stonechat_logins",
         "counter",
         "Logins that succeeded.",

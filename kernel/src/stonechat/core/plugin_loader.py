@@ -27,6 +27,7 @@ _OURS: dict[Kind, dict[str, str]] = {
             "block_strangers",
             "blocking",
             "carbons",
+            "component",
             "cputime",
             "csi",
             "disco",

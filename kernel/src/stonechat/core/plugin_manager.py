@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import gevent
@@ -60,7 +60,8 @@ class HostPlugins:
     """Starts and stops the plugins of a host, and suspends one that keeps failing.
 
     A plugin that cannot start is quarantined: the reason is kept, the host
-    goes on without it, unless the plugin is required.
+    goes on without it, unless the plugin is required. Where a required one has been at
+    work before, its guards stay closed until it is again, or is not wanted any more.
     """
 
     def __init__(
@@ -76,7 +77,6 @@ class HostPlugins:
         self.quarantined: dict[str, str] = {}
         # What would start those in quarantine again.
         self._waiting: dict[str, PluginSetting] = {}
-        # Whose handlers of requests before authentication they are.
 
     # Many at once
 
@@ -120,6 +120,7 @@ class HostPlugins:
         """Stop one plugin; returns what would start it again."""
         with self._lock:
             if self.quarantined.pop(name, None) is not None:
+                self._host.hooks.open_guards(name)
                 return self._waiting.pop(name)
             if name not in self.running:
                 raise CommandError(f"{name} is not enabled on {self._host.name}")
@@ -139,7 +140,7 @@ class HostPlugins:
                 stopped.append(PluginSetting(name, running.options, running.required))
             for old in reversed(stopped):
                 if old.name in self.running:
-                    self._stop(old.name)
+                    self._stop(old.name, comes_back=True)
             self.quarantined.pop(setting.name, None)
             fault: ConfigError | None = None
             for new in stopped:
@@ -171,11 +172,23 @@ class HostPlugins:
                     continue
                 if name not in names:
                     wanted[name] = self.running[name].setting
-                self._stop(name)
+                self._stop(name, comes_back=name in wanted)
             for name in names:
                 self.quarantined.pop(name, None)
             for setting in _ordered(wanted, self._requirements):
                 self._start_or_quarantine(setting)
+
+    def require(self, settings: Mapping[str, PluginSetting]) -> None:
+        """Take over which plugins are required now. Does not block."""
+        for name, running in self.running.items():
+            if name in settings:
+                running.required = settings[name].required
+        for name, waiting in self._waiting.items():
+            if name in settings:
+                self._waiting[name] = replace(waiting, required=settings[name].required)
+        for name in self.quarantined:
+            if name not in settings or not settings[name].required:
+                self._host.hooks.open_guards(name)
 
     def snapshot(self) -> Snapshot:
         """What is at work now, for `restore`."""
@@ -186,15 +199,16 @@ class HostPlugins:
         with self._lock:
             for name in reversed(list(self.running)):
                 if snapshot.running.get(name) is not self.running[name]:
-                    self._stop(name)
+                    before = name in snapshot.running or name in snapshot.quarantined
+                    self._stop(name, comes_back=before)
             for name in [name for name in self.quarantined if name in snapshot.running]:
                 del self.quarantined[name]
-            for name, before in snapshot.running.items():
+            for name, old in snapshot.running.items():
                 if name not in self.running:
                     try:
-                        self._start(before.setting)
+                        self._start(old.setting)
                     except FAULTS as error:
-                        self._quarantine(before.setting, error)
+                        self._quarantine(old.setting, error)
             for name in [name for name in self.quarantined if name not in snapshot.running]:
                 del self.quarantined[name]
             self.quarantined.update(snapshot.quarantined)
@@ -258,9 +272,17 @@ class HostPlugins:
                 ) from error
 
     def _quarantine(self, setting: PluginSetting, error: BaseException) -> None:
-        self.quarantined[setting.name] = str(error) or repr(error)
-        self._waiting[setting.name] = setting
         self._host.log.error("plugin does not start", plugin=setting.name, exc_info=error)
+        self._set_aside(setting, str(error) or repr(error))
+
+    def _set_aside(self, setting: PluginSetting, reason: str) -> None:
+        name = setting.name
+        if self._host.hooks.is_closed(name):
+            # Better nothing passes than what nobody has looked at.
+            reason = f"{reason}; what it guards is refused until it is at work again"
+            self._host.log.error("guards closed", plugin=name)
+        self.quarantined[name] = reason
+        self._waiting[name] = setting
 
     def _start(self, setting: PluginSetting) -> None:
         if setting.fault:
@@ -294,6 +316,7 @@ class HostPlugins:
         self.quarantined.pop(name, None)
         self._waiting.pop(name, None)
         self._failures.pop(name, None)
+        host.hooks.open_guards(name)
         host.log.info("plugin started", plugin=name)
         if self._are_started:
             self._tell_ready(name)
@@ -345,10 +368,10 @@ class HostPlugins:
             host.feature_makers += tuple((name, make) for make in makers)
         self._commands.add_owner(instance, host=host.name, plugin=name)
 
-    def _disconnect(self, name: str, instance: Any) -> None:
+    def _disconnect(self, name: str, instance: Any, *, guarded: bool = False) -> None:
         host = self._host
         if host.hooks.manager.is_registered(instance):
-            host.hooks.remove(instance)
+            host.hooks.remove(instance, guarded=guarded)
         tables: tuple[dict[Any, tuple[str, Any]], ...] = (
             host.unauthenticated_iq,
             host.unbound_elements,
@@ -363,9 +386,10 @@ class HostPlugins:
         host.feature_makers = tuple(m for m in host.feature_makers if m[0] != name)
         self._commands.remove_owner(instance)
 
-    def _stop(self, name: str) -> None:
+    def _stop(self, name: str, *, comes_back: bool = False) -> None:
+        """Stop a plugin; the guards of a required one that is to come back stay closed."""
         running = self.running.pop(name)
-        self._disconnect(name, running.instance)
+        self._disconnect(name, running.instance, guarded=running.required and comes_back)
         self._end(name, running.instance)
         running.ledger.close()
         self._host.log.info("plugin stopped", plugin=name)
@@ -403,13 +427,12 @@ class HostPlugins:
             if self.running.get(name) is not running:
                 return  # it was stopped or started anew meanwhile
             for other in reversed(self._dependants(name)):
-                self._waiting[other] = self.running[other].setting
-                self._stop(other)
-                self.quarantined[other] = f"stopped, for it requires {name}"
-            self._waiting[name] = running.setting
-            self._stop(name)
-            self.quarantined[name] = "suspended: it failed too often"
+                setting = self.running[other].setting
+                self._stop(other, comes_back=True)
+                self._set_aside(setting, f"stopped, for it requires {name}")
+            self._stop(name, comes_back=True)
             self._host.log.error("plugin suspended", plugin=name)
+            self._set_aside(running.setting, "suspended: it failed too often")
 
 
 def _remade(model: type[PluginOptions], given: dict[str, Any]) -> PluginOptions:

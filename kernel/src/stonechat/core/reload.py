@@ -23,8 +23,8 @@ from stonechat.errors import ConfigError, StonechatError, StreamError
 
 if TYPE_CHECKING:
     from stonechat.core.accounts import HostAccounts
-    from stonechat.core.client_port import ClientPort
     from stonechat.core.config_types import Configuration
+    from stonechat.core.listening_port import ListeningPort
     from stonechat.core.server import Server
     from stonechat.core.virtual_host import VirtualHost
     from stonechat.net.tls import TlsContexts
@@ -120,8 +120,8 @@ class _Change:
     plan: Plan
     new: Configuration
     contexts: TlsContexts | None = None
-    ports: list[ClientPort] = field(default_factory=list)  # opened ones
-    closing: list[ClientPort] = field(default_factory=list)
+    ports: list[ListeningPort] = field(default_factory=list)  # opened ones
+    closing: list[ListeningPort] = field(default_factory=list)
     hosts: dict[str, VirtualHost] = field(default_factory=dict)  # added ones
     accounts: dict[str, HostAccounts] = field(default_factory=dict)
     retired: list[HostAccounts] = field(default_factory=list)
@@ -148,7 +148,7 @@ class _Change:
         self._open_ports(undo, late)
         _configure_log(self.new)
 
-    def _port_of(self, listener: ListenerOptions, but: list[ClientPort]) -> ClientPort:
+    def _port_of(self, listener: ListenerOptions, but: list[ListeningPort]) -> ListeningPort:
         return next(p for p in self.server.ports if p.options == listener and p not in but)
 
     def _open_ports(self, undo: ExitStack, listeners: list[ListenerOptions]) -> None:
@@ -191,7 +191,7 @@ class _Change:
         server.router.max_hops = new.limits.max_hops
         server.contexts = self.contexts
         for change in self.plan.listeners_changed:
-            self._port_of(change.old, but=self.closing).options = change.new  # type: ignore[assignment]
+            self._port_of(change.old, but=self.closing).options = change.new
         server.ports[:] = [p for p in server.ports if p not in self.closing] + self.ports
         for port in self.closing:
             port.close()
@@ -216,9 +216,7 @@ class _Change:
             host.access = setting.access
             host.language = setting.language
             host.plugins.errors_per_minute = new.limits.plugin_errors_per_minute
-            for plugin, running in host.plugins.running.items():
-                if plugin in setting.plugins:
-                    running.required = setting.plugins[plugin].required
+            host.plugins.require(setting.plugins)
 
     # Afterwards
 
@@ -239,6 +237,6 @@ class _Change:
             self.server.take_down(host)
 
 
-def _collide(listener: ListenerOptions, port: ClientPort) -> bool:
+def _collide(listener: ListenerOptions, port: ListeningPort) -> bool:
     """Whether a port may have to close before the listener can open."""
     return listener.port != 0 and listener.port == port.port

@@ -19,13 +19,15 @@ from stonechat.core.admin_kinds import COMMAND_CLASSES
 from stonechat.core.client_port import ClientPort
 from stonechat.core.client_session import ClientSession
 from stonechat.core.command_registry import CommandRegistry
-from stonechat.core.config_model import ClientListener, Limits
+from stonechat.core.component_port import ComponentPort
+from stonechat.core.config_model import ClientListener, ComponentListener, Limits
 from stonechat.core.config_model import Watchdog as WatchdogOptions
 from stonechat.core.config_types import Configuration, HostConfiguration
 from stonechat.core.control import ControlSocket
 from stonechat.core.control_wire import socket_path
 from stonechat.core.host_commands import HostCommands
 from stonechat.core.ledger import Ledger
+from stonechat.core.listening_port import ListeningPort
 from stonechat.core.log import get_logger
 from stonechat.core.plugin_manager import HostPlugins
 from stonechat.core.router import Router
@@ -44,6 +46,7 @@ from stonechat.net.limits import AddressLimits
 from stonechat.net.poller import Poller
 from stonechat.net.timers import TimerWheel
 from stonechat.net.tls import TlsContexts
+from stonechat.options import ListenerOptions
 
 T = TypeVar("T")
 
@@ -76,7 +79,7 @@ class Server:
         self.router = Router(self.cluster, S2SManager(), self.log)
         self.router.max_hops = configuration.limits.max_hops
         self.hosts: dict[str, VirtualHost] = {}
-        self.ports: list[ClientPort] = []
+        self.ports: list[ListeningPort] = []
         self.contexts: TlsContexts | None = None
         self.books: AddressLimits[Connection] = AddressLimits()
         self.set_bounds(configuration.limits)
@@ -183,11 +186,13 @@ class Server:
             exempt=limits.exempt_networks,
         )
 
-    def make_port(self, listener: Any) -> ClientPort:
+    def make_port(self, listener: ListenerOptions) -> ListeningPort:
         """A port as a listener's options want it, not open yet."""
-        if not isinstance(listener, ClientListener):
-            raise ConfigError(f"there is nothing that listens as {listener.type}")
-        return ClientPort(listener, server=self)
+        if isinstance(listener, ClientListener):
+            return ClientPort(listener, server=self)
+        if isinstance(listener, ComponentListener):
+            return ComponentPort(listener, server=self)
+        raise ConfigError(f"there is nothing that listens as {listener.type}")
 
     def add_host(self, configuration: HostConfiguration) -> VirtualHost:
         """Bring a virtual host up, and let clients in."""
@@ -279,7 +284,6 @@ class Server:
             ),
             throttle=self._throttles.setdefault(host.name, LoginThrottle(self._clock)),
             clock=self._clock,
-            sleep=self.sleep,
         )
         self._backends[accounts] = backends
         return accounts
@@ -297,15 +301,6 @@ class Server:
                     "auth backend failed to stop", backend=repr(backend), exc_info=error
                 )
             ledger.close()
-
-    def sleep(self, seconds: float) -> None:
-        """Let a greenlet wait, by the server's clock."""
-        over = Event()
-        timer = self.timers.add(seconds, over.set)
-        try:
-            over.wait()
-        finally:
-            timer.cancel()
 
     def run_blocking(self, call: Callable[..., T], *arguments: Any) -> T:
         """Run a call in the thread pool and wait for it."""

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from stonechat.cluster import Cluster
     from stonechat.commands import Command
+    from stonechat.core.component_stream import Acceptance
     from stonechat.core.host_commands import HostCommands
     from stonechat.core.plugin_manager import HostPlugins
     from stonechat.core.router import Router
@@ -81,6 +82,8 @@ class VirtualHost:
         """All of the node; this one is among them once it is up."""
         self.uptime = uptime
         self.services: dict[str, Any] = {}
+        # Components' streams, by the domain that they are to.
+        self.stream_acceptances: dict[str, Acceptance] = {}
         self.hooks = Hooks(self._hook_failed)
         self.session_manager = SessionManager(self)
         self.requests = Requests(router, timers)

@@ -80,6 +80,8 @@ class Connection:
         "_read_blocked",
         "_rest",
         "_socket",
+        "_stalled",
+        "_stalled_until",
         "_stuck",
         "_timers",
         "_write_blocked",
@@ -119,6 +121,8 @@ class Connection:
         self._ending = False
         self._stuck = False
         self._paused: Timer | None = None
+        self._stalled: Timer | None = None
+        self._stalled_until = 0.0
         self._peek: tuple[Callable[[bytes], int], int] | None = None
         self._linger: Timer | None = None
         self.address = address
@@ -171,14 +175,14 @@ class Connection:
     @property
     def waiting(self) -> int:
         """How many writes wait for a peer that does not read; 0 while its socket takes them."""
-        if not self._write_blocked:
+        if not self._write_blocked and self._stalled is None:
             return 0
         # The writes in a rest are one item of what is queued.
         return len(self._out) + (0 if self._rest is None else len(self._rest) - 1)
 
     def has_room(self, most: int) -> bool:
         """Whether fewer than `most` writes wait for a peer that does not read."""
-        if not self._write_blocked:
+        if not self._write_blocked and self._stalled is None:
             if len(self._out) < most:
                 return True
             # What is queued within one turn may be fetched at its end.
@@ -205,7 +209,10 @@ class Connection:
     def write_ready(self) -> None:
         """The socket takes octets again. Does not block."""
         self._write_blocked = self._read_blocked = False
-        if self._ending and not self._out and not self._is_held:
+        self._go_on()
+
+    def _go_on(self) -> None:
+        if self._ending and not self._out and not self._is_kept_back:
             self._send_end()
         else:
             self.flush()
@@ -218,7 +225,13 @@ class Connection:
         events = WRITE if self._write_blocked else 0
         # While a runner is at work the rest has to wait. A sender that takes
         # nothing from us is not read either.
-        if not (self.busy or self._stuck or self._read_blocked or self._paused is not None):
+        if not (
+            self.busy
+            or self._stuck
+            or self._read_blocked
+            or self._paused is not None
+            or self._stalled is not None
+        ):
             events |= READ
         self._poller.register(self, events)
 
@@ -300,6 +313,36 @@ class Connection:
         self._paused = None
         self.resume()
 
+    # Stalling
+
+    def stall(self, seconds: float) -> None:
+        """Send what is queued, then neither send nor read for so long, nor end.
+
+        To the peer it is a slow line, to us a timer. What it stalls for already comes first.
+        """
+        if self.is_ending:
+            return
+        self.flush()
+        seconds += self.stalled_for
+        if self._stalled is not None:
+            self._stalled.cancel()
+        self._stalled_until = self._timers.now + seconds
+        self._stalled = self._timers.add(seconds, self._stall_over)
+        self.resume()
+
+    @property
+    def stalled_for(self) -> float:
+        """Seconds until it goes on; 0.0 while it does not stall."""
+        return 0.0 if self._stalled is None else max(0.0, self._stalled_until - self._timers.now)
+
+    def _stall_over(self) -> None:
+        self._stalled = None
+        self._go_on()
+
+    @property
+    def _is_kept_back(self) -> bool:
+        return self._is_held or self._stalled is not None
+
     # TLS
 
     def start_tls(self, tls: TlsSocket) -> None:
@@ -359,7 +402,7 @@ class Connection:
             if not self._dirty:
                 self._dirty = True
                 self._poller.wants_flush(self)
-        elif self._ending:
+        elif self._ending and self._stalled is None:
             self._send_end()
 
     def _overflow(self) -> None:
@@ -380,6 +423,8 @@ class Connection:
         self._dirty = False
         out = self._out
         if not out or self._write_blocked or self._is_held or self.is_closed:
+            return
+        if self._stalled is not None:
             return
         tls = self.tls
         if tls is not None and not tls.is_established:
@@ -450,10 +495,12 @@ class Connection:
             # Nothing can be said in the middle of a handshake.
             self._destroy("closed")
             return
-        self._linger = self._timers.add(FLUSH_SECONDS, self._destroy, "the peer does not read")
-        if not self._out and not self._is_held:
+        self._linger = self._timers.add(
+            self.stalled_for + FLUSH_SECONDS, self._destroy, "the peer does not read"
+        )
+        if not self._out and not self._is_kept_back:
             self._send_end()
-        # Else it is dirty, blocked or held: either way it is flushed, and then comes the end.
+        # Else it is dirty, blocked or kept back: it is flushed yet, and then comes the end.
 
     def _send_end(self) -> None:
         # The socket stays until the peer has closed its side too: closing it
@@ -494,10 +541,10 @@ class Connection:
             return
         self.is_closed = self._ending = True
         self._poller.register(self, 0)
-        for timer in (self._linger, self._paused):
+        for timer in (self._linger, self._paused, self._stalled):
             if timer is not None:
                 timer.cancel()
-        self._linger = self._paused = None
+        self._linger = self._paused = self._stalled = None
         self._socket.close()
         self.tls = self._peek = None
         self._out.clear()

@@ -112,6 +112,9 @@ def _canonical_address(text: str) -> str:
         raise ValueError("must be an IP address; :: means every address of the machine") from None
 
 
+ListenAddress = Annotated[str, AfterValidator(_canonical_address)]
+
+
 class ListenerOptions(PluginOptions):
     """What every item under `listen` has; each type of listener adds its own.
 
@@ -121,7 +124,7 @@ class ListenerOptions(PluginOptions):
 
     type: str = option(REQUIRED, "What is spoken on the port.")
     port: int = option(REQUIRED, "The port; 0 lets the system choose one.", ge=0, le=65535)
-    address: Annotated[str, AfterValidator(_canonical_address)] = option(
+    address: ListenAddress = option(
         "::", "The address to listen on; `::` is every address, of IPv6 and of IPv4."
     )
     proxy_protocol: bool = option(

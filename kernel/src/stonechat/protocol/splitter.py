@@ -44,12 +44,14 @@ class Splitter:
     """Bytes in; `StreamHeader`, `Stanza`, `Element` and `StreamEnd` out.
 
     Stanzas in the namespace jabber:client come as `Stanza`; any other
-    top-level element comes as a frozen `Element`. An element may have
+    top-level element comes as a frozen `Element`. Where the header declares
+    another `content_namespace`, it is read as if it declared jabber:client. An element may have
     `limit` octets and hold `element_limit` elements. Memory for one that
     never ends grows by at most one `feed` beyond the limit.
     """
 
     __slots__ = (
+        "_content_namespace",
         "_declared",
         "_pending",
         "_quote",
@@ -59,9 +61,12 @@ class Splitter:
         "limit",
     )
 
-    def __init__(self, limit: int, element_limit: int = 10_000) -> None:
+    def __init__(
+        self, limit: int, element_limit: int = 10_000, content_namespace: str = NS_CLIENT
+    ) -> None:
         self.limit = limit
         self.element_limit = element_limit
+        self._content_namespace = content_namespace
         self._declared = b""  # the header's declarations; empty before the header
         self._reader: Reader | None = None  # while an element is under way
         self._pending: list[bytes] | None = None  # a token that is not complete
@@ -195,7 +200,13 @@ class Splitter:
         if end > self.limit:
             raise XMLError("policy-violation", "The stream header is larger than allowed")
         header = StreamHeader(*read_start_tag(data[:end]))
-        self._declared = _declaration(header.prefixes)
+        prefixes = header.prefixes
+        if self._content_namespace != NS_CLIENT:
+            prefixes = {
+                prefix: NS_CLIENT if uri == self._content_namespace else uri
+                for prefix, uri in prefixes.items()
+            }
+        self._declared = _declaration(prefixes)
         events: list[Event] = [header]
         if data[end - 2 : end] == b"/>":
             events.append(StreamEnd())

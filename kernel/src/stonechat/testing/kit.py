@@ -148,7 +148,7 @@ class TestServer:
         assert self._kernel is not None, "no host was made yet, so nothing has started"
         return self._kernel
 
-    def command(self, name: str, **arguments: Any) -> Any:
+    def command(self, name: str, /, **arguments: Any) -> Any:
         """Carry a command out, as the `stonechat` command line does; returns its result."""
         result = self.kernel.commands.run(name, arguments)
         self.settle()

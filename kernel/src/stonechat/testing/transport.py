@@ -19,8 +19,8 @@ from stonechat.net.tls import TlsContexts
 from stonechat.net.tls_socket import TlsSocket
 
 if TYPE_CHECKING:
-    from stonechat.core.client_port import Node
     from stonechat.core.config_model import ClientListener
+    from stonechat.core.listening_port import Node
     from stonechat.net.shaper import Shaper
     from stonechat.net.timers import Timer
     from stonechat.testing.clock import TestClock
@@ -124,6 +124,8 @@ class MemoryConnection:
         self._ending = False
         self._stuck = False
         self._paused: Timer | None = None
+        self._stalled: Timer | None = None
+        self._stalled_until = 0.0
         self._linger: Timer | None = None
 
     def as_connection(self) -> Connection:
@@ -163,6 +165,10 @@ class MemoryConnection:
     def go_on_reading(self) -> None:
         """The client takes what waits for it."""
         self._client_reads = True
+        if self._stalled is None:
+            self._let_out()
+
+    def _let_out(self) -> None:
         waiting, self._unread = self._unread, []
         self.unsent = 0
         for data in waiting:
@@ -194,7 +200,9 @@ class MemoryConnection:
 
     @property
     def _is_read(self) -> bool:
-        return not (self.is_closed or self._stuck or self._paused) and self._handler is not None
+        if self.is_closed or self._stuck or self._paused or self._stalled:
+            return False
+        return self._handler is not None
 
     def _work(self) -> None:
         try:
@@ -231,6 +239,12 @@ class MemoryConnection:
         self._paused = None
         self._wake()
 
+    def _stall_over(self) -> None:
+        self._stalled = None
+        if self._client_reads:
+            self._let_out()
+        self._wake()
+
     # The face of a connection
 
     @property
@@ -264,6 +278,19 @@ class MemoryConnection:
         self._handler = handler
         self._wake()
 
+    def stall(self, seconds: float) -> None:
+        if self.is_ending:
+            return
+        seconds += self.stalled_for
+        if self._stalled is not None:
+            self._stalled.cancel()
+        self._stalled_until = self._timers.now + seconds
+        self._stalled = self._timers.add(seconds, self._stall_over)
+
+    @property
+    def stalled_for(self) -> float:
+        return 0.0 if self._stalled is None else max(0.0, self._stalled_until - self._timers.now)
+
     def start_tls(self, tls: TlsSocket) -> None:
         self._tls = cast(MemoryTls, tls)
 
@@ -276,7 +303,7 @@ class MemoryConnection:
         self._put_out(data)
 
     def _put_out(self, data: bytes) -> None:
-        if self._client_reads:
+        if self._client_reads and self._stalled is None:
             self.peer.octets_came(data)
             return
         self._unread.append(data)
@@ -298,7 +325,7 @@ class MemoryConnection:
         for data in [first, *held] if first else held:
             if not self.is_closed:
                 self._put_out(data)
-        if self._ending and not self.is_closed and not self.unsent:
+        if self._ending and not self.is_closed and not self.unsent and self._stalled is None:
             self._send_end()
 
     def close(self) -> None:
@@ -308,8 +335,10 @@ class MemoryConnection:
         if self._tls is not None and not self._tls.is_established:
             self._destroy("closed")
             return
-        self._linger = self._timers.add(FLUSH_SECONDS, self._destroy, "the peer does not read")
-        if not self.unsent and self._held is None:
+        self._linger = self._timers.add(
+            self.stalled_for + FLUSH_SECONDS, self._destroy, "the peer does not read"
+        )
+        if not self.unsent and self._held is None and self._stalled is None:
             self._send_end()
 
     def _send_end(self) -> None:
@@ -328,7 +357,7 @@ class MemoryConnection:
             return
         self.is_closed = True
         self.close_reason = reason
-        for timer in (self._linger, self._paused):
+        for timer in (self._linger, self._paused, self._stalled):
             if timer is not None:
                 timer.cancel()
         self._inbox.clear()

@@ -1,35 +1,28 @@
-"""Stanzas: message, presence and iq, as received bytes or as trees.
-
-A stanza that came over a stream keeps its bytes. Routing writes a new head
-around them and never looks inside; `element` builds the tree only when
-somebody asks.
-"""
+"""What message, presence and iq have in common."""
 
 from __future__ import annotations
 
 import re
-import secrets
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import ClassVar, Self, cast
 
 from stonechat.custody import Custody, Release
 from stonechat.errors import StanzaError
 from stonechat.jid import JID
-from stonechat.namespaces import NS_CLIENT, NS_STANZA_ERRORS
+from stonechat.namespaces import NS_CLIENT
+from stonechat.stanza.replies import error_reply
 from stonechat.xml import XML_LANG, Element, escape_attribute, parse, serialize
-
-__all__ = ["Element", "Iq", "Message", "Presence", "Stanza", "error_element"]
 
 CLIENT_CONTEXT = b"<x xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams'>"
 
 # One attribute of a head that is known to be well-formed.
 _ATTRIBUTE = re.compile(rb"\s+([^\s=]+)\s*=\s*(\"[^\"]*\"|'[^']*')")
 
-# An error that repeats a stanza larger than this would double a flood.
-_LARGEST_ECHO = 8192
-
 # Of an attribute in a log: a stranger chooses the ids.
 _LONGEST_SHOWN = 200
+
+KINDS: dict[str, type[Stanza]] = {}
+"""The classes of stanzas by their names; `stonechat.stanza.kinds` fills it."""
 
 
 class Stanza:
@@ -365,19 +358,7 @@ class Stanza:
 
     def error_reply(self, error: StanzaError) -> Self:
         """The error that answers this stanza, with what it answers inside (RFC 6120, 8.3.1)."""
-        children: Iterable[Element | str] = ()
-        if self._raw is None or len(self._raw) <= _LARGEST_ECHO:
-            children = self.element.children
-        reply = type(self)(type="error", id=self.id, lang=self.lang)
-        tree = cast(Element, reply._tree)
-        tree.append(*children, error_element(error))
-        reply._adopt(tree)
-        # Addresses go back as they came: what is malformed must be answered too.
-        if "from" in self.attributes:
-            tree.attributes["to"] = self.attributes["from"]
-        if "to" in self.attributes:
-            tree.attributes["from"] = self.attributes["to"]
-        return reply
+        return error_reply(self, error)
 
     def summary(self) -> str:
         """The stanza in one line for a log: kind, addresses, names, no content."""
@@ -407,135 +388,3 @@ class StanzaEditor:
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if kind is None:
             self._stanza._adopt(self._tree)
-
-
-class Message(Stanza):
-    """A `<message/>`: pushed, stored, never answered (RFC 6120, 8.2.1)."""
-
-    __slots__ = ()
-    name = "message"
-    _tag = b"<message"
-
-    @property
-    def type(self) -> str:
-        """One of five; an unknown one is normal (RFC 6121, 5.2.2)."""
-        type = self.attributes.get("type", "normal")
-        return type if type in MESSAGE_TYPES else "normal"
-
-    @property
-    def body(self) -> str:
-        """The text of the first body."""
-        return self.element.find_text("body") if self.has(NS_CLIENT, "body") else ""
-
-
-class Presence(Stanza):
-    """A `<presence/>`: broadcast, or sent to one (RFC 6120, 8.2.2)."""
-
-    __slots__ = ()
-    name = "presence"
-    _tag = b"<presence"
-
-    @property
-    def priority(self) -> int:
-        """-128 to 127 (RFC 6121, 4.7.2.3); StanzaError bad-request for anything else."""
-        if not self.has(NS_CLIENT, "priority"):
-            return 0
-        text = self.element.find_text("priority").strip()
-        if not _PRIORITY.fullmatch(text) or not -128 <= int(text) <= 127:
-            raise StanzaError("bad-request", "A priority is a number from -128 to 127.")
-        return int(text)
-
-    @property
-    def show(self) -> str:
-        """away, chat, dnd, xa, or `""` for plainly available."""
-        return self.element.find_text("show").strip() if self.has(NS_CLIENT, "show") else ""
-
-
-class Iq(Stanza):
-    """An `<iq/>`: a request or the one answer to it (RFC 6120, 8.2.3)."""
-
-    __slots__ = ()
-    name = "iq"
-    _tag = b"<iq"
-
-    @property
-    def is_request(self) -> bool:
-        return self.attributes.get("type") in ("get", "set")
-
-    @property
-    def namespace(self) -> str:
-        """The namespace of the payload, or `""`."""
-        return self.children[0].rpartition(" ")[0] if self.children else ""
-
-    def result(self, payload: Element | None = None) -> Iq:
-        """The result that answers this request."""
-        mine = self.attributes
-        attributes = {"type": "result", "id": mine.get("id", "")}
-        head = f"<iq type='result' id='{escape_attribute(attributes['id'])}'"
-        if "from" in mine:
-            attributes["to"] = mine["from"]
-            head += f" to='{escape_attribute(mine['from'])}'"
-        if "to" in mine:
-            attributes["from"] = mine["to"]
-            head += f" from='{escape_attribute(mine['to'])}'"
-        children: tuple[str, ...] = ()
-        if payload is None:
-            start = raw = f"{head}/>".encode()
-        else:
-            children = (payload.qualified_name,)
-            start = f"{head}>".encode()
-            raw = b"%b%b</iq>" % (start, serialize(payload, NS_CLIENT))
-        reply = Iq.received(attributes, children, raw, len(start))
-        reply._to = self._from
-        reply._from = self._to
-        return reply
-
-    def check(self) -> None:
-        """Raise bad-request where the semantics of RFC 6120, 8.2.3 are broken."""
-        kind = self.attributes.get("type")
-        if not self.attributes.get("id"):
-            raise StanzaError("bad-request", "An iq needs an id.")
-        if kind in ("get", "set"):
-            if len(self.children) != 1:
-                raise StanzaError("bad-request", "A request holds exactly one payload.")
-        elif kind == "result":
-            if len(self.children) > 1:
-                raise StanzaError("bad-request", "A result holds at most one payload.")
-        elif kind != "error":
-            raise StanzaError("bad-request", "The type of an iq is get, set, result or error.")
-
-
-_PRIORITY = re.compile(r"[+-]?[0-9]{1,3}")
-
-MESSAGE_TYPES = frozenset({"chat", "error", "groupchat", "headline", "normal"})
-PRESENCE_TYPES = frozenset(
-    {
-        "error",
-        "probe",
-        "subscribe",
-        "subscribed",
-        "unavailable",
-        "unsubscribe",
-        "unsubscribed",
-    }
-)
-
-KINDS: dict[str, type[Stanza]] = {kind.name: kind for kind in (Message, Presence, Iq)}
-
-
-def error_element(error: StanzaError) -> Element:
-    """The `<error/>` of a stanza error (RFC 6120, 8.3.2)."""
-    element = Element(NS_CLIENT, "error", {"type": error.type})
-    if error.code:
-        element.set("code", str(error.code))
-    element.add(error.condition, error.payload, namespace=NS_STANZA_ERRORS)
-    if error.text:
-        element.add("text", error.text, namespace=NS_STANZA_ERRORS).set(XML_LANG, "en")
-    if error.application is not None:
-        element.append(error.application)
-    return element
-
-
-def new_id() -> str:
-    """An id for a request of ours that nobody can guess."""
-    return secrets.token_urlsafe(16)

@@ -1,0 +1,296 @@
+"""A component's stream: read, bounded and written here, understood by a plugin."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Protocol
+
+from stonechat.core.chains import FAULTS
+from stonechat.core.server_marks import SERVER_MARKS, strip_server_marks
+from stonechat.errors import JIDError, StreamError, XMLError
+from stonechat.jid import prepare_domain
+from stonechat.namespaces import NS_CLIENT, NS_COMPONENT
+from stonechat.protocol import component as wire
+from stonechat.protocol.c2s import ELEMENTS, ELEMENTS_BEFORE_AUTH
+from stonechat.protocol.splitter import Event, Splitter, StreamEnd, StreamHeader
+from stonechat.protocol.stream import STREAM_END, stream_error
+from stonechat.stanza import Stanza
+from stonechat.streams import Stream, StreamHandler
+from stonechat.xml import Element, serialize
+
+if TYPE_CHECKING:
+    from structlog.typing import FilteringBoundLogger
+
+    from stonechat.core.config_model import ComponentListener, Limits
+    from stonechat.core.virtual_host import VirtualHost
+    from stonechat.host import Timer
+    from stonechat.net.connection import Connection
+    from stonechat.net.limits import Admission
+    from stonechat.net.timers import TimerWheel
+
+# A peer that fetches nothing for so long is gone (robustness promise R8).
+STUCK_SECONDS = 30.0
+
+
+class Acceptance:
+    """A plugin's word that it takes the streams to one domain, and those that it has."""
+
+    def __init__(
+        self,
+        host: VirtualHost,
+        plugin: str,
+        domain: str,
+        accept: Callable[[Stream], StreamHandler],
+    ) -> None:
+        self.host = host
+        self.plugin = plugin
+        self.domain = domain
+        self.accept = accept
+        self.streams: set[ComponentStream] = set()
+
+    def close(self) -> None:
+        """The plugin stops: its streams end."""
+        for stream in list(self.streams):
+            # On a reload the component is to come back, and find what has changed.
+            stream.close(StreamError("system-shutdown" if stream.is_stopping else "reset"))
+
+
+class Port(Protocol):
+    """What a component's stream needs of the listener it came in by, and of the node."""
+
+    options: ComponentListener
+    timers: TimerWheel
+    log: FilteringBoundLogger
+
+    @property
+    def limits(self) -> Limits: ...
+    @property
+    def is_stopping(self) -> bool: ...
+    @property
+    def default_domain(self) -> str: ...
+    def acceptance(self, domain: str) -> Acceptance | None: ...
+
+
+class ComponentStream:
+    """A `stonechat.streams.Stream`, and its connection's handler."""
+
+    def __init__(
+        self, port: Port, connection: Connection, admission: Admission[Connection]
+    ) -> None:
+        self._port = port
+        self._connection = connection
+        self._admission = admission
+        self._splitter = Splitter(
+            port.limits.stanza_bytes_before_auth, ELEMENTS_BEFORE_AUTH, NS_COMPONENT
+        )
+        self._acceptance: Acceptance | None = None
+        self._handler: StreamHandler | None = None
+        self._header_sent = False
+        self._is_over = False
+        self._is_stuck = False
+        self._stuck_timer: Timer | None = None
+        self._timer: Timer = port.timers.add(port.options.negotiation_timeout, self._too_late)
+        self.domain = ""
+        self.id = secrets.token_hex(16)
+        self.is_admitted = False
+
+    # What a plugin sees
+
+    @property
+    def address(self) -> str:
+        return self._connection.address
+
+    @property
+    def is_open(self) -> bool:
+        return not self._is_over and not self._connection.is_ending
+
+    @property
+    def is_stopping(self) -> bool:
+        return self._port.is_stopping
+
+    @property
+    def takes_stanzas(self) -> bool:
+        return not self._is_stuck
+
+    def admit(self) -> None:
+        if self.is_admitted or not self.is_open:
+            return
+        self.is_admitted = True
+        self._timer.cancel()
+        self._admission.authenticated()
+        self._connection.is_stranger = False
+        self._splitter.limit = self._port.limits.stanza_bytes
+        self._splitter.element_limit = ELEMENTS
+        self._watch()
+
+    def send(self, stanza: Stanza) -> None:
+        if self.is_open:
+            self._connection.write(wire.to_bytes(stanza))
+
+    def send_element(self, element: Element) -> None:
+        if self.is_open:
+            self._connection.write(serialize(element, NS_CLIENT))
+
+    def close(self, error: StreamError | None = None) -> None:
+        if self._is_over:
+            return
+        self._is_over = True
+        self._timer.cancel()
+        connection = self._connection
+        if error is not None:
+            self._port.log.info(
+                "stream error",
+                component=self.domain,
+                address=self.address,
+                condition=error.condition,
+                text=error.text,
+            )
+            if not self._header_sent:
+                # XEP-0114: behind a header of ours, as RFC 6120, 4.9.1.2 has it.
+                self._send_header(self._port.default_domain)
+        connection.write(STREAM_END if error is None else stream_error(error))
+        # Where the server stops there is no other turn for it.
+        connection.flush()
+        connection.close()
+
+    # The connection's handler
+
+    def bytes_received(self, data: bytes) -> None:
+        fault: XMLError | None = None
+        try:
+            events = self._splitter.feed(data)
+        except XMLError as error:
+            fault = error
+            events = error.events
+        for event in events:
+            if self._is_over:
+                return
+            try:
+                self._handle(event)
+            except StreamError as error:
+                self.close(error)
+        if fault is not None:
+            self.close(StreamError(fault.condition, fault.text))
+
+    def tls_established(self) -> None:
+        raise AssertionError("components' streams have no TLS")
+
+    def connection_lost(self, reason: str) -> None:
+        self._is_over = True
+        self._timer.cancel()
+        self._cancel_stuck()
+        self._admission.close()
+        acceptance, handler = self._acceptance, self._handler
+        if acceptance is None:
+            return
+        acceptance.streams.discard(self)
+        if handler is not None:
+            try:
+                handler.ended(reason)
+            except FAULTS as error:
+                acceptance.host.plugin_failed(acceptance.plugin, "stream ended", error, None)
+
+    def output_stuck(self) -> None:
+        if not self.is_admitted:
+            self._give_up()
+            return
+        self._is_stuck = True
+        if self._stuck_timer is None:
+            self._stuck_timer = self._port.timers.add(STUCK_SECONDS, self._give_up)
+
+    def output_flowing(self) -> None:
+        self._is_stuck = False
+        self._cancel_stuck()
+
+    def evict(self) -> None:
+        """Make room for another stranger."""
+        self.close(StreamError("resource-constraint", "Too many connections."))
+
+    # Events
+
+    def _handle(self, event: Event) -> None:
+        if isinstance(event, StreamHeader):
+            self._opened(event)
+        elif isinstance(event, StreamEnd):
+            self.close()
+        else:
+            self._received(wire.received(event))
+
+    def _opened(self, header: StreamHeader) -> None:
+        wire.check_header(header)
+        try:
+            domain = prepare_domain(header.attributes.get("to", ""))
+        except JIDError:
+            domain = ""
+        acceptance = self._port.acceptance(domain)
+        if acceptance is None:
+            raise StreamError("host-unknown", "There is no such component here.")
+        self.domain = domain
+        self._send_header(domain)
+        self._acceptance = acceptance
+        acceptance.streams.add(self)
+        try:
+            self._handler = acceptance.accept(self)
+        except FAULTS as error:
+            self._failed(acceptance, error, None)
+
+    def _received(self, element: Stanza | Element) -> None:
+        acceptance, handler = self._acceptance, self._handler
+        assert acceptance is not None
+        assert handler is not None
+        stanza = element if isinstance(element, Stanza) else None
+        if stanza is not None and not SERVER_MARKS.keys().isdisjoint(stanza.children):
+            strip_server_marks(stanza, acceptance.host.router, self.domain)
+        try:
+            handler.received(element)
+        except FAULTS as error:
+            self._failed(acceptance, error, stanza)
+
+    def _failed(self, acceptance: Acceptance, error: BaseException, stanza: Stanza | None) -> None:
+        if isinstance(error, StreamError):
+            raise error
+        acceptance.host.plugin_failed(acceptance.plugin, "stream", error, stanza)
+        raise StreamError("internal-server-error") from error
+
+    # Below
+
+    def _send_header(self, domain: str) -> None:
+        self._header_sent = True
+        self._connection.write(wire.header(from_=domain, id=self.id))
+
+    def _too_late(self) -> None:
+        self.close(StreamError("connection-timeout", "The handshake took too long."))
+
+    def _watch(self) -> None:
+        """White space to a peer silent for long: it shows a dead connection (4.6.1)."""
+        longest = self._port.options.idle_timeout
+        if longest:
+            idle = self._connection.idle_seconds
+            self._timer = self._port.timers.add(
+                longest if idle >= longest else longest - idle, self._look, longest
+            )
+
+    def _look(self, longest: float) -> None:
+        idle = self._connection.idle_seconds
+        if self._connection.unsent and idle >= 2 * longest:
+            self._give_up()
+        elif self.is_open:
+            if idle >= longest:
+                self._connection.write(b" ")
+            self._watch()
+
+    def _give_up(self) -> None:
+        self._port.log.info(
+            "stream error",
+            component=self.domain,
+            address=self.address,
+            condition="policy-violation",
+            text="the component does not read",
+        )
+        self._connection.abort("the component does not read")
+
+    def _cancel_stuck(self) -> None:
+        if self._stuck_timer is not None:
+            self._stuck_timer.cancel()
+            self._stuck_timer = None
