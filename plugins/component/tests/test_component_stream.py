@@ -400,9 +400,23 @@ def test_who_writes_to_a_component_that_is_gone_is_told(join, login, how):
     component.read("Hark!")
 
 
-def test_all_of_it_is_in_the_log(process):
-    lines = [json.loads(line) for line in process.log.splitlines()]
-    said = {line["event"] for line in lines if line.get("component") == GATEWAY}
-    assert {"component connected", "component disconnected", "component refused"} <= said
+def test_who_comes_and_goes_is_in_the_log(process, connect, join):
+    component, other = join(SMS), join(PUSH)
+    component.send("</stream:stream>")
+    component.rest()
+    component.socket.close()
+    refused = connect()
+    refused.open(SMS)
+    refused.send("<handshake>x</handshake>")
+    refused.rest()
+    expected = {"component connected", "component disconnected", "component refused"}
+    said = set()
+    for _ in range(1000):
+        lines = [json.loads(line) for line in process.log.splitlines()]
+        said = {line["event"] for line in lines if line.get("component") == SMS}
+        if expected <= said:
+            break
+        other.sync(PUSH)
+    assert expected <= said
     assert not [line for line in lines if line["level"] == "error"]
     assert SECRET not in process.log

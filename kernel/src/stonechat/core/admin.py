@@ -270,6 +270,7 @@ def _session(session: ClientSession) -> dict[str, Any]:
         "jid": session.jid.text,
         "address": session.address,
         "secure": session.is_secure,
+        "connected": session.is_connected,
         "priority": session.priority if session.presence is not None else None,
         "idle_seconds": int(session.idle_seconds),
         "connected_since": _iso(session.connected_at),
