@@ -34,11 +34,11 @@ class Gate:
         self.opened = Event()
         work = getattr(spool, name)
 
-        def held(*arguments):
-            result = None if before else work(*arguments)
+        def held(*arguments, **named):
+            result = None if before else work(*arguments, **named)
             self.reached.set()
             assert self.opened.wait(DEADLINE)
-            return work(*arguments) if before else result
+            return work(*arguments, **named) if before else result
 
         monkeypatch.setattr(spool, name, held)
 

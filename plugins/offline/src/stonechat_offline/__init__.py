@@ -103,18 +103,24 @@ class Plugin:
         limits = (self.options.max_messages, self.options.max_bytes)
         sent_at = self.sent_at(message)
         try:
-            return self.spool.put(localpart, message.to_bytes(), sent_at, limits)
+            return self.spool.put(
+                localpart,
+                message.to_bytes(),
+                sent_at or self.host.now(),
+                limits,
+                is_new=not sent_at,
+            )
         except StorageError as error:
             self.host.log.error("message not kept", reason=str(error))
             raise StanzaError("resource-constraint", type="wait") from None
 
     def sent_at(self, message: Message) -> int:
-        """When it came to this server; one that was under way before says so."""
+        """When a message came to this server that was under way before; 0 for a new one."""
         stamp = self.stamp_of(message)
         try:
-            return timestamps.read(stamp) if stamp else self.host.now()
+            return timestamps.read(stamp) if stamp else 0
         except ValueError:
-            return self.host.now()
+            return 0
 
     def stamp_of(self, message: Message) -> str:
         """What this server said of its time, or `""`; nobody else can say that in its name."""

@@ -71,7 +71,11 @@ _IS_OF = (
     _messages.c.localpart == bindparam("its_localpart"),
 )
 _INSERT = insert(_messages)
-_TOTAL = select(func.count(), func.coalesce(func.sum(_messages.c.size), 0)).where(*_IS_OF)
+_TOTAL = select(
+    func.count(),
+    func.coalesce(func.sum(_messages.c.size), 0),
+    func.coalesce(func.max(_messages.c.stored_at), 0),
+).where(*_IS_OF)
 _SIZES = (
     select(_messages.c.id, _messages.c.size)
     .where(*_IS_OF)
@@ -110,23 +114,36 @@ class Spool:
         self._storage = storage
         self._host = host
 
-    def put(self, localpart: str, stanza: bytes, now: int, limits: tuple[int, int]) -> bool:
-        """Keep a message; False where it would be beyond (number, bytes) for the account."""
+    def put(
+        self,
+        localpart: str,
+        stanza: bytes,
+        sent_at: int,
+        limits: tuple[int, int],
+        *,
+        is_new: bool = True,
+    ) -> bool:
+        """Keep a message; False where it would be beyond (number, bytes) for the account.
+
+        What is new comes behind all that is there, wherever the clock was set while the
+        server was stopped; what is not comes where its time puts it.
+        """
         key = self._key(localpart)
         max_messages, max_bytes = limits
         row = {
             "host": self._host,
             "localpart": localpart,
-            "stored_at": now,
+            "stored_at": sent_at,
             "size": len(stanza),
             "stanza": stanza,
         }
 
         def keep_message(connection: Connection) -> bool:
-            messages, size = connection.execute(_TOTAL, key).one()
+            messages, size, newest = connection.execute(_TOTAL, key).one()
             if messages >= max_messages or size + len(stanza) > max_bytes:
                 return False
-            connection.execute(_INSERT, row)
+            stored_at = max(sent_at, newest) if is_new else sent_at
+            connection.execute(_INSERT, row | {"stored_at": stored_at})
             return True
 
         return self._storage.write(keep_message)
