@@ -92,6 +92,20 @@ def test_an_attribute_is_set_and_taken_away():
     assert scene.attributes == {"scene": "2"}
 
 
+def test_attributes_that_came_in_are_a_mapping_like_any_other(scene):
+    assert scene.attributes == {"act": "2", XML_LANG: "en"}
+    assert scene.attributes is scene.attributes
+    assert scene.elements[0].attributes == {}
+    assert scene.elements[0].attributes is not scene.elements[1].attributes
+
+
+def test_a_copy_has_attributes_of_its_own(scene):
+    one, two = scene.copy(), scene.copy()
+    one.set("act", "1")
+    assert scene.attributes["act"] == "2"
+    assert two.copy().attributes == scene.attributes
+
+
 def test_the_mapping_of_attributes_is_copied():
     given = {"act": "2"}
     Element(NS, "scene", given).set("act", "3")

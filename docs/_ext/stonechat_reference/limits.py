@@ -20,7 +20,7 @@ from stonechat.core import (
     throttle,
 )
 from stonechat.net import connection, listener, poller
-from stonechat.protocol import c2s
+from stonechat.protocol import c2s, reader
 from stonechat_reference.markdown import Pages, table
 
 
@@ -46,8 +46,21 @@ def _xml() -> list[Bound]:
         Bound("Depth of elements in a stanza", str(stonechat_xml.MAX_DEPTH), refused),
         Bound("Children of one element", f"{stonechat_xml.MAX_CHILDREN:_}", refused),
         Bound("Attributes of one element", str(stonechat_xml.MAX_ATTRIBUTES), refused),
+        Bound("Those of them with a prefix", str(stonechat_xml.MAX_PREFIXED_ATTRIBUTES), refused),
+        Bound("Namespaces declared in one tag", str(stonechat_xml.MAX_ATTRIBUTES), refused),
         Bound(
             "Name of an element or attribute, octets", str(stonechat_xml.MAX_NAME_BYTES), refused
+        ),
+        Bound("Namespace, octets", str(stonechat_xml.MAX_NAMESPACE_BYTES), refused),
+        Bound(
+            "Children of a stanza that differ in name",
+            f"{reader.MAX_STRANGE_CHILDREN}, beside those whose names the server has just seen",
+            refused,
+        ),
+        Bound(
+            "Memory that an element takes, whatever is in it",
+            "40 octets for each of its own, and 64 KiB",
+            "what would take more is refused: many different names of long namespaces",
         ),
         Bound("Elements in one stanza before the login", str(c2s.ELEMENTS_BEFORE_AUTH), refused),
         Bound("Each part of an address, octets", str(jid.MAX_PART_OCTETS), "`jid-malformed`"),

@@ -8,9 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stonechat.errors import XMLError
+from stonechat.jid import JID
 from stonechat.protocol.splitter import Splitter, StreamEnd, StreamHeader
 from stonechat.stanza import Iq, Message, Presence, Stanza
-from stonechat.xml import Element
+from stonechat.xml import Element, parse
 
 HEADER = (
     b"<?xml version='1.0'?><stream:stream xmlns='jabber:client' to='capulet.example'"
@@ -250,6 +251,17 @@ def test_before_login_a_stanza_may_hold_few_elements():
         splitter.feed(b"<iq>" + b"<a/>" * 64 + b"</iq>")
 
 
+def test_what_came_before_a_tag_that_no_parser_may_see_is_still_given():
+    bad = b"<message %b/>" % b" ".join(b"a%d=''" % number for number in range(600))
+    with pytest.raises(XMLError) as caught:
+        opened(262_144).feed(b"<presence/>" + bad)
+    assert caught.value.condition == "policy-violation"
+    assert [type(event) for event in caught.value.events] == [Presence]
+    # Behind the end of a stream it is nobody's fault.
+    events = opened(262_144).feed(b"<presence/></stream:stream>" + bad)
+    assert [type(event) for event in events] == [Presence, StreamEnd]
+
+
 def test_raw_octets_stand_alone_where_the_header_declared_more():
     header = (
         b"<stream:stream xmlns='jabber:client' xmlns:p='urn:p'"
@@ -257,6 +269,63 @@ def test_raw_octets_stand_alone_where_the_header_declared_more():
     )
     (message,) = opened(header=header).feed(b"<message><p:x/></message>")
     assert Stanza.from_bytes(message.to_bytes()).children == ("urn:p x",)
+    message.to = JID.parse("romeo@montague.example")
+    assert message.to_bytes() == (
+        b"<message to='romeo@montague.example' xmlns:p='urn:p'><p:x/></message>"
+    )
+    # What it declares itself it does not take along, nor what it has no use for.
+    (message,) = opened(header=header).feed(b"<message xmlns:p='urn:q' a='>'><p:x/></message>")
+    assert message.to_bytes() == b"<message xmlns:p='urn:q' a='>'><p:x/></message>"
+    assert message.children == ("urn:q x",)
+
+
+def test_a_stanza_cannot_take_more_prefixes_along_than_it_may_declare():
+    names = [b"p%d" % number for number in range(300)]
+    declared = b"".join(b" xmlns:%b='u'" % name for name in names)
+    splitter = opened(100_000, HEADER.replace(b" xmlns", declared + b" xmlns", 1))
+    used = b"".join(b"<%b:a/>" % name for name in names[:90])
+    (message,) = splitter.feed(b"<message>%b</message>" % used)
+    assert len(message.element.children) == 90
+    used = b"".join(b" a%d='%b:'" % (number, name) for number, name in enumerate(names))
+    with pytest.raises(XMLError, match="attributes"):
+        splitter.feed(b"<message%b%b/>" % (declared.replace(b":p", b":q"), used))
+
+
+def test_a_stanza_that_may_lean_on_the_prefix_of_streams_declares_it():
+    (message,) = opened().feed(b"<message><stream:x a='1'>2</stream:x></message>")
+    assert message.to_bytes() == (
+        b"<message xmlns:stream='http://etherx.jabber.org/streams'>"
+        b"<stream:x a='1'>2</stream:x></message>"
+    )
+    assert message.element == parse(message.to_bytes(), b"<x xmlns='jabber:client'>")
+
+
+def test_a_stanza_may_have_a_prefix_of_its_own():
+    (message,) = opened().feed(
+        b"<c:message xmlns:c='jabber:client' id='1'><c:body>2</c:body><x/></c:message>"
+    )
+    assert message.children == ("jabber:client body", "jabber:client x")
+    assert message.element.is_frozen
+    assert message.to_bytes() == b"<message id='1'><body>2</body><x/></message>"
+
+
+def test_what_is_no_stanza_comes_as_a_tree():
+    events = opened().feed(b"<r xmlns='urn:xmpp:sm:3'/> <stream:x/>\n<a><b/></a><presence/>")
+    assert [event.to_bytes("jabber:client") for event in events[:3]] == [
+        b"<r xmlns='urn:xmpp:sm:3'/>",
+        b"<stream:x/>",
+        b"<a><b/></a>",
+    ]
+    assert type(events[3]) is Presence
+
+
+def test_what_came_before_an_element_that_has_no_tree_is_still_given():
+    # More than a stream allows by itself are more than a tree may have.
+    crowd = b"<a>%b</a>" % (b"<b/>" * 10_001)
+    with pytest.raises(XMLError) as caught:
+        opened(262_144, element_limit=20_000).feed(b"<r/><presence/>%b<r/>" % crowd)
+    assert caught.value.condition == "policy-violation"
+    assert [type(event) for event in caught.value.events] == [Element, Presence]
 
 
 def test_a_client_may_have_another_prefix_for_streams():

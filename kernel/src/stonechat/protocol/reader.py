@@ -2,231 +2,270 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable
-from pyexpat import ExpatError, XMLParserType
-from typing import Any
+from pyexpat import ExpatError
 
 from stonechat.errors import XMLError
 from stonechat.namespaces import NS_CLIENT, NS_STREAM
-from stonechat.stanza import KINDS, Stanza
-from stonechat.xml import (
-    MAX_ATTRIBUTES,
-    MAX_DEPTH,
-    Element,
-    guarded_parser,
-    parse,
-    serialize,
-    xml_error,
+from stonechat.protocol.leaning import Found, Leaning
+from stonechat.stanza import KINDS
+from stonechat.xml import MAX_DEPTH, Element, guarded_parser, split_name, xml_error
+from stonechat.xml.limits import (
+    LONG_NAME,
+    LONG_TAG,
+    WHOLE_TAG,
+    check_excess,
+    find_bad_tag,
+    sift_names,
 )
-from stonechat.xml.element import split_name
-from stonechat.xml.parser import check_names
 
 USUAL_HEADER = b"<stream:stream xmlns='%b' xmlns:stream='%b'>" % (
     NS_CLIENT.encode(),
     NS_STREAM.encode(),
 )
 
-# A tag that is whole: what is quoted may hold `>` (XML 1.0, 3.1).
-WHOLE_TAG = re.compile(rb"<[^>\"']*(?:(?:\"[^\"]*\"|'[^']*')[^>\"']*)*>")
-_OPENINGS = {f"{NS_CLIENT} {name}": (b"<" + name.encode(), kind) for name, kind in KINDS.items()}
+MAX_STRANGE_CHILDREN = 100
+"""How many children with names that are new a stanza may have: it keeps them in full."""
 
-# A parser keeps every name it ever saw, with the namespace in it, so none gets
-# old. A new one costs as much as reading 2 KB.
+_OPENINGS = {f"{NS_CLIENT} {name}": (b"<" + name.encode(), kind) for name, kind in KINDS.items()}
+# A parser keeps every name it ever saw, and a buffer for the most it ever read at once. So
+# none gets old, and one that learnt much in one go does not outlive it. A new one costs as
+# much as reading 2 KB.
 _RETIREMENT = 1 << 17
-_NAMES = 2000
+_LARGE = 1 << 14
+_NAMES = 400
+_NEW_NAMES = 64
 _IDLE_PARSERS = 4
 _idle: list[Reader] = []
+
+_NOTHING: list[Found] = []
 
 
 class Reader:
     """Reads whole tokens; gives each top-level element with its own octets.
 
-    `depth` is 1 between elements and 0 once the stream has ended; `size` is
-    the octets of the current element so far; `total` those ever read; `names`
-    how many different ones it has seen.
+    `depth` is 1 between elements and 0 once the stream has ended; `total` is
+    the octets ever read; `names` how many it keeps, `new_names` how many it
+    met since it was borrowed. One that `is_spent` has grown too much to be
+    used again.
     """
 
     __slots__ = (
-        "_allow",
-        "_done",
+        "_at",
+        "_attributes",
+        "_begin",
+        "_children",
+        "_count",
+        "_count_limit",
+        "_data",
+        "_excess",
+        "_found",
         "_kept",
+        "_limit",
+        "_name",
+        "_names",
+        "_offset",
         "_parser",
-        "_where",
+        "_stand_alone",
+        "_strange",
+        "_unusual",
         "declared",
         "depth",
+        "is_spent",
         "names",
-        "size",
+        "new_names",
         "total",
     )
 
     def __init__(self, declared: bytes) -> None:
         self.declared = declared
-        self.size = 0
-        self._kept: list[bytes] = []
-        self._done: list[Ended] = []
-        self._parser = guarded_parser()
-        self._allow, self._where = _follow(self._parser, self._done)
-        self._parser.Parse(declared)
+        self.depth = 0
         self.total = len(declared)
-        self.depth = 1
         self.names = 0
+        self.new_names = 0
+        self.is_spent = False
+        self._kept = bytearray()
+        # What is read now, where it begins in all, and where the next element may begin in it.
+        self._data = b""
+        self._offset = 0
+        self._at = 0
+        self._stand_alone = True
+        self._limit = 0
+        self._found = _NOTHING
+        # The current element:
+        self._name = ""
+        self._attributes: dict[str, str] = {}
+        self._children: list[str] = []
+        self._begin = 0
+        self._count = 0
+        self._count_limit = 0
+        self._excess = 0
+        self._unusual: list[str] = []
+        self._strange: dict[str, str] = {}
+        parser = self._parser = guarded_parser()
+        self._names = parser.intern
+        parser.StartElementHandler = self._start
+        parser.EndElementHandler = self._end
+        parser.Parse(declared)
+
+    @property
+    def size(self) -> int:
+        """The octets of the current element so far."""
+        return len(self._kept)
 
     def retire(self) -> None:
         """Let the parser go at once, not when the cycle with its callbacks is found."""
         self._parser.StartElementHandler = None
         self._parser.EndElementHandler = None
+        del self._parser
 
-    def read(self, data: bytes, limit: int, count_limit: int, events: list[Any]) -> None:
-        """Read on; elements that end in `data` are added to `events`."""
-        offset = self.total
+    def renewed(self, limit: int, count_limit: int) -> Reader:
+        """Another reader, as far in the element under way, that knows nothing of those before."""
+        self.retire()
+        reader = Reader(self.declared)
+        reader.read(bytes(self._kept), limit, count_limit, [])
+        return reader
+
+    def read(self, data: bytes, limit: int, count_limit: int, found: list[Found]) -> bool:
+        """Read on; elements that end in `data` are added to `found`.
+
+        Returns whether all of them stand alone already.
+        """
+        offset = self._offset = self.total
         self.total = offset + len(data)
-        self._allow(count_limit)
-        fault: XMLError | None = None
+        self._data = data
+        self._at = 0
+        self._limit = limit
+        self._count_limit = count_limit
+        self._found = found
+        self._stand_alone = True
+        bad_tag = None
+        if len(data) > LONG_TAG:
+            self.is_spent |= len(data) > _LARGE
+            bad_tag = find_bad_tag(data)
         try:
-            self._parser.Parse(data)
+            self._parser.Parse(data if bad_tag is None else data[: bad_tag.at])
         except ExpatError as error:
             # Whoever has ended the stream is not told what is wrong behind its end.
-            if self._where()[0]:
-                fault = xml_error(error, data)
-        except XMLError as error:
-            fault = error
-        at = 0  # where the next element or white space begins
-        done = self._done
-        if done:
-            for name, attributes, children, begin, close in done:
-                begin -= offset
-                close -= offset
-                if self._kept:
-                    end = data.index(b">", close) + 1
-                    raw = b"".join((*self._kept, data[:end]))
-                    self._kept.clear()
-                    self.size = 0
-                    head = WHOLE_TAG.match(raw)
-                    begin = 0
-                else:
-                    if begin != at and not data[at:begin].isspace():
-                        raise XMLError("bad-format", "Text between stanzas")
-                    head = WHOLE_TAG.match(data, begin)
-                    assert head is not None
-                    # expat reports the end of an empty-element tag behind it,
-                    # that of any other element before its end tag.
-                    if head.end() == close and data[close - 2] == 47:
-                        end = close
-                    else:
-                        end = data.index(b">", close) + 1
-                    raw = data[begin:end]
-                at = end
-                if len(raw) > limit:
-                    fault = XMLError("policy-violation", "The stanza is larger than allowed")
-                    break
-                assert head is not None
-                opening = _OPENINGS.get(name)
-                if opening is None:
-                    # Most that are no stanzas are empty, as requests for acks are.
-                    if not children and raw.endswith(b"/>"):
-                        events.append(Element(*split_name(name), attributes).freeze())
-                    else:
-                        events.append(parse(raw, self.declared))
-                elif (
-                    self.declared is USUAL_HEADER
-                    and raw.startswith(opening[0])
-                    and b"stream:" not in raw
-                ):
-                    events.append(
-                        opening[1].received(attributes, tuple(children), raw, head.end() - begin)
-                    )
-                else:
-                    events.append(self._stand_alone(opening[1], attributes, children, raw))
-            done.clear()
-        if fault is not None:
-            raise fault
-        depth, begin, self.names = self._where()
-        self.depth = depth
+            if self.depth:
+                raise xml_error(error, data) from None
+        depth = self.depth
+        if bad_tag is not None and depth:
+            raise XMLError("policy-violation", bad_tag.fault)
+        at = self._at
         if depth > 1:
-            self._keep(data, begin - offset, at, limit)
+            self._keep(data, self._begin - offset, at, limit)
         elif depth == 1 and at != len(data) and not data[at:].isspace():
             raise XMLError("bad-format", "Text between stanzas")
+        # It may be long until the next time.
+        self._data = b""
+        self._found = _NOTHING
+        return self._stand_alone
 
     def _keep(self, data: bytes, begin: int, at: int, limit: int) -> None:
         """Put the octets of an element aside that goes on."""
-        piece = data
-        if not self._kept:
-            if begin != at and not data[at:begin].isspace():
-                raise XMLError("bad-format", "Text between stanzas")
-            piece = data[begin:]
-        self._kept.append(piece)
-        self.size += len(piece)
+        if self._kept:
+            begin = 0
+        elif begin != at and not data[at:begin].isspace():
+            raise XMLError("bad-format", "Text between stanzas")
+        self._kept += memoryview(data)[begin:]
         if self.size > limit:
             raise XMLError("policy-violation", "The stanza is larger than allowed")
 
-    def _stand_alone(
-        self, kind: type[Stanza], attributes: dict[str, str], children: list[str], raw: bytes
-    ) -> Stanza:
-        """A stanza that may lean on a prefix declared outside: written anew without."""
-        raw = serialize(parse(raw, self.declared), NS_CLIENT)
-        head = WHOLE_TAG.match(raw)
-        assert head is not None
-        return kind.received(attributes, tuple(children), raw, head.end())
+    # The parser's callbacks
 
-
-Ended = tuple[str, dict[str, str], list[str], int, int]
-"""An element that has ended: name, attributes, children, and where it begins and closes."""
-
-
-def _follow(
-    parser: XMLParserType, done: list[Ended]
-) -> tuple[Callable[[int], None], Callable[[], tuple[int, int, int]]]:
-    """Set the parser's callbacks.
-
-    Returns a function that sets how many elements one may hold, and one that
-    tells the depth, where the current element began, and how many names are
-    kept. What they share is theirs alone, for it changes with every tag.
-    """
-    name = ""
-    attributes: dict[str, str] = {}
-    children: list[str] = []
-    depth = begin = count = count_limit = known = 0
-    names = parser.intern  # all that it ever saw, of elements and attributes
-
-    def start(tag: str, given: dict[str, str]) -> None:
-        nonlocal name, attributes, children, depth, begin, count, known
-        depth += 1
-        count += 1
-        if depth == 3:
-            children.append(tag)
+    def _start(self, tag: str, attributes: dict[str, str]) -> None:
+        depth = self.depth = self.depth + 1
+        if depth > 2:
+            count = self._count = self._count + 1
+            if count > self._count_limit:
+                raise XMLError("policy-violation", "Too many elements in one stanza")
+            if depth == 3:
+                self._children.append(tag)
+            elif depth > MAX_DEPTH:
+                raise XMLError("policy-violation", "Elements are nested too deep")
         elif depth == 2:
-            begin = parser.CurrentByteIndex
-            name = tag
-            attributes = given
-            children = []
-            count = 1
-        elif depth > MAX_DEPTH:
-            raise XMLError("policy-violation", "Elements are nested too deep")
-        if count > count_limit and depth > 1:
-            raise XMLError("policy-violation", "Too many elements in one stanza")
-        if len(given) > MAX_ATTRIBUTES:
-            raise XMLError("policy-violation", "Too many attributes in one element")
-        if len(names) != known:
-            known = len(names)
-            check_names(tag, given)
+            self._begin = self._parser.CurrentByteIndex
+            self._name = tag
+            self._attributes = attributes
+            self._children = []
+            self._count = 1
+        if len(self._names) != self.names:
+            self._meet(tag)
 
-    def end(tag: str) -> None:
-        nonlocal depth
-        depth -= 1
-        if depth == 1:
-            done.append((name, attributes, children, begin, parser.CurrentByteIndex))
+    def _end(self, _tag: str) -> None:
+        depth = self.depth = self.depth - 1
+        if depth != 1:
+            return
+        if self._excess or self._strange:
+            self._forget()
+        data = self._data
+        close = self._parser.CurrentByteIndex - self._offset
+        if self._kept:
+            end = data.index(b">", close) + 1
+            self._kept += memoryview(data)[:end]
+            raw = bytes(self._kept)
+            self._kept.clear()
+            head = WHOLE_TAG.match(raw)
+            assert head is not None
+            head_end = head.end()
+        else:
+            begin = self._begin - self._offset
+            at = self._at
+            if begin != at and not data[at:begin].isspace():
+                raise XMLError("bad-format", "Text between stanzas")
+            head = WHOLE_TAG.match(data, begin)
+            assert head is not None
+            end = head.end()
+            head_end = end - begin
+            # expat reports the end of an empty-element tag behind it,
+            # that of any other element before its end tag.
+            if end != close or data[end - 2] != 47:  # `/`
+                end = data.index(b">", close) + 1
+            raw = data[begin:end]
+        self._at = end
+        if len(raw) > self._limit:
+            raise XMLError("policy-violation", "The stanza is larger than allowed")
+        name, attributes, children = self._name, self._attributes, tuple(self._children)
+        opening = _OPENINGS.get(name)
+        if opening is None:
+            # Most that are no stanzas are empty, as requests for acks are.
+            if not children and raw.endswith(b"/>") and len(name) < LONG_NAME:
+                self._found.append(Element(*split_name(name), attributes).freeze())
+            else:
+                self._stand_alone = False
+                self._found.append(raw)
+        elif (
+            self.declared is USUAL_HEADER and raw.startswith(opening[0]) and b"stream:" not in raw
+        ):
+            self._found.append(opening[1].received(attributes, children, raw, head_end))
+        else:
+            self._stand_alone = False
+            self._found.append(Leaning(opening[1], attributes, children, raw, head_end))
 
-    def allow(elements: int) -> None:
-        nonlocal count_limit
-        count_limit = elements
+    def _meet(self, tag: str) -> None:
+        """Look at the names that are new; they came with this tag, or with the end of another."""
+        names = self._names
+        room = _NEW_NAMES - self.new_names
+        self.new_names += len(names) - self.names
+        self.is_spent |= self.new_names > _NEW_NAMES
+        self._excess += sift_names(names, self.names, room, self._unusual)
+        self.names = len(names)
+        if self._excess:
+            check_excess(self._excess, self._parser.CurrentByteIndex - self._begin)
+        if self.depth == 3:
+            strange = self._strange
+            self._children[-1] = strange.setdefault(tag, tag)
+            if len(strange) > MAX_STRANGE_CHILDREN:
+                raise XMLError("policy-violation", "Too many different children in one stanza")
 
-    def where() -> tuple[int, int, int]:
-        return depth, begin, known
-
-    parser.StartElementHandler = start
-    parser.EndElementHandler = end
-    return allow, where
+    def _forget(self) -> None:
+        """Let go what only the last element had: the next one is to meet it anew."""
+        for name in self._unusual:
+            del self._names[name]
+        self.names = len(self._names)
+        self._unusual.clear()
+        self._strange.clear()
+        self._excess = 0
 
 
 def borrow(declared: bytes) -> Reader:
@@ -240,11 +279,13 @@ def give_back(reader: Reader) -> None:
     """Return a reader that stands between elements; the old ones are dropped."""
     if (
         reader.depth == 1
+        and not reader.is_spent
         and reader.declared is USUAL_HEADER
         and reader.total < _RETIREMENT
         and reader.names < _NAMES
         and len(_idle) < _IDLE_PARSERS
     ):
+        reader.new_names = 0
         _idle.append(reader)
     else:
         reader.retire()

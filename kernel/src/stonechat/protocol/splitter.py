@@ -11,13 +11,15 @@ stands behind a header with the same declarations.
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from stonechat.errors import XMLError
 from stonechat.namespaces import NS_CLIENT, NS_STREAM
-from stonechat.protocol.reader import USUAL_HEADER, WHOLE_TAG, Reader, borrow, give_back
+from stonechat.protocol.leaning import set_upright
+from stonechat.protocol.reader import USUAL_HEADER, Reader, borrow, give_back
 from stonechat.stanza import Stanza
 from stonechat.xml import Element
+from stonechat.xml.limits import WHOLE_TAG
 from stonechat.xml.parser import check_encoding, read_start_tag
 
 _IN_TAG = re.compile(rb"[>\"']")
@@ -56,7 +58,6 @@ class Splitter:
         "_pending",
         "_quote",
         "_reader",
-        "_waiting",
         "element_limit",
         "limit",
     )
@@ -69,8 +70,7 @@ class Splitter:
         self._content_namespace = content_namespace
         self._declared = b""  # the header's declarations; empty before the header
         self._reader: Reader | None = None  # while an element is under way
-        self._pending: list[bytes] | None = None  # a token that is not complete
-        self._waiting = 0  # its octets
+        self._pending: bytearray | None = None  # a token that is not complete
         self._quote = b""  # where it is a tag: `>`, or the quote that is open
 
     @property
@@ -86,20 +86,23 @@ class Splitter:
         """
         pending = self._pending
         if pending is not None:
-            pending.append(data)
-            self._waiting += len(data)
+            pending += data
             if not self._completes(data):
                 self._check_room()
                 return []
-            data = b"".join(pending)
+            data = bytes(pending)
             self._pending = None
-            self._waiting = 0
         if not self._declared:
             return self._feed_header(data)
         # Where does the last token end? No attribute value holds a `<`, so the
         # last one begins the last tag (or it is text of a CDATA section, which
         # expat takes piece by piece).
         last = data.rfind(b"<")
+        # An end tag holds no quotes, so it is whole if anything ends behind it.
+        if last >= 0 and data[-1] == 62 and data[last + 1] == 47:  # `>` and `/`
+            if last == 0 and self._reader is None and _END_OF_STREAM.fullmatch(data):
+                return [StreamEnd()]
+            return self._read(data)
         if last >= 0 and WHOLE_TAG.match(data, last) is None:
             end = last
         else:
@@ -120,8 +123,7 @@ class Splitter:
 
     def _keep(self, rest: bytes, tag: int) -> None:
         """Wait with an incomplete token; `tag` is 0 if it is a tag, -1 if it is text."""
-        self._pending = [rest]
-        self._waiting = len(rest)
+        self._pending = bytearray(rest)
         self._quote = b""
         if tag == 0:
             self._quote = b">"
@@ -152,32 +154,37 @@ class Splitter:
                 self._quote = b">"
 
     def _check_room(self) -> None:
-        begun = self._reader.size if self._reader is not None else 0
-        if begun + self._waiting > self.limit:
+        octets = 0 if self._pending is None else len(self._pending)
+        if self._reader is not None:
+            octets += self._reader.size
+        if octets > self.limit:
             raise XMLError("policy-violation", "The element is larger than this server allows")
 
     def _read(self, data: bytes) -> list[Event]:
         reader = self._reader
         if reader is None:
-            if data.startswith(b"</") and _END_OF_STREAM.fullmatch(data):
-                return [StreamEnd()]
             reader = borrow(self._declared)
-        events: list[Event] = []
+        found: list[Any] = []
         try:
-            reader.read(data, self.limit, self.element_limit, events)
+            stand_alone = reader.read(data, self.limit, self.element_limit, found)
         except XMLError as error:
             self._reader = None
             reader.retire()
-            error.events = events
+            error.events = set_upright(found, self._declared)
             raise
         if reader.depth > 1:
+            # What is handled next is not to pay for its parser as well.
+            if found and reader.is_spent:
+                reader = reader.renewed(self.limit, self.element_limit)
             self._reader = reader
         else:
             self._reader = None
             give_back(reader)
-            if not reader.depth:
-                events.append(StreamEnd())
-        return events
+        if not stand_alone:
+            found = set_upright(found, self._declared)
+        if not reader.depth:
+            found.append(StreamEnd())
+        return found
 
     def _feed_header(self, data: bytes) -> list[Event]:
         # Before anything is waited for: the end of a tag looks otherwise in UTF-16.

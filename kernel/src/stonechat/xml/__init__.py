@@ -22,22 +22,24 @@ from stonechat.xml.classic import (
 )
 from stonechat.xml.convert import from_lxml, from_tuple, to_lxml, to_tuple
 from stonechat.xml.element import XML_LANG, Element, qualified_name, split_name
-from stonechat.xml.parser import (
+from stonechat.xml.limits import (
     MAX_ATTRIBUTES,
     MAX_CHILDREN,
     MAX_DEPTH,
     MAX_NAME_BYTES,
-    guarded_parser,
-    parse,
-    xml_error,
+    MAX_NAMESPACE_BYTES,
+    MAX_PREFIXED_ATTRIBUTES,
 )
+from stonechat.xml.parser import guarded_parser, parse, xml_error
 from stonechat.xml.writer import escape_attribute, escape_text, serialize
 
 __all__ = [
     "MAX_ATTRIBUTES",
     "MAX_CHILDREN",
     "MAX_DEPTH",
+    "MAX_NAMESPACE_BYTES",
     "MAX_NAME_BYTES",
+    "MAX_PREFIXED_ATTRIBUTES",
     "XML_LANG",
     "Element",
     "crypt",

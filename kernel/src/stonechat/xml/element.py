@@ -17,11 +17,17 @@ def qualified_name(namespace: str, name: str) -> str:
 
 
 # The same few names come again and again: quicker so, and elements share the texts.
-@lru_cache(1024)
+@lru_cache(256)
 def split_name(qualified: str) -> tuple[str, str]:
     """The namespace (or `""`) and the local name of a qualified name."""
     namespace, _, name = qualified.rpartition(" ")
-    return namespace, name
+    return _shared(namespace), name
+
+
+@lru_cache(256)
+def _shared(namespace: str) -> str:
+    """A namespace as it was first seen: one text for all the names in it."""
+    return namespace
 
 
 class Element:
@@ -33,7 +39,11 @@ class Element:
     stanza's own `edit()`. `freeze()` makes one that many answers can share.
     """
 
-    __slots__ = ("_written", "attributes", "children", "name", "namespace")
+    __slots__ = ("_attributes", "_written", "children", "name", "namespace")
+
+    # Names and values in turn where the element came in and nobody has asked for them: a
+    # third of what a dict takes.
+    _attributes: dict[str, str] | tuple[str, ...]
 
     # What `serialize` keeps of an element frozen by hand; None for any other.
     _written: str | None
@@ -47,11 +57,24 @@ class Element:
     ) -> None:
         self.namespace = namespace
         self.name = name
-        self.attributes: dict[str, str] = dict(attributes) if attributes else {}
+        self._attributes = dict(attributes) if attributes else {}
         self.children: MutableSequence[Element | str] = list(children)
         self._written = None
 
     # Reading
+
+    @property
+    def attributes(self) -> dict[str, str]:
+        """The values by qualified name."""
+        attributes = self._attributes
+        if isinstance(attributes, tuple):
+            names, values = attributes[::2], attributes[1::2]
+            attributes = self._attributes = dict(zip(names, values, strict=True))
+        return attributes
+
+    @attributes.setter
+    def attributes(self, attributes: dict[str, str]) -> None:
+        self._attributes = attributes
 
     @property
     def qualified_name(self) -> str:
@@ -154,7 +177,9 @@ class Element:
 
     def copy(self) -> Element:
         """A deep copy that may be changed."""
-        twin = Element(self.namespace, self.name, self.attributes)
+        twin = Element(self.namespace, self.name)
+        attributes = self._attributes
+        twin._attributes = attributes if isinstance(attributes, tuple) else attributes.copy()
         twin.children = [
             child if isinstance(child, str) else child.copy() for child in self.children
         ]

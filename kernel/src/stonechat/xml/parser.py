@@ -12,11 +12,20 @@ from typing import Any, NoReturn
 
 from stonechat.errors import XMLError
 from stonechat.xml.element import Element, split_name
+from stonechat.xml.limits import (
+    LONG_NAME,
+    MAX_CHILDREN,
+    MAX_DEPTH,
+    MAX_NAMESPACE_BYTES,
+    check_excess,
+    check_tags,
+    sift_names,
+)
 
-MAX_DEPTH = 128
-MAX_CHILDREN = 10_000
-MAX_ATTRIBUTES = 512
-MAX_NAME_BYTES = 256
+# So many of the usual names the elements of one tree share; and so many new ones come together
+# before they are looked at.
+_SHARED_NAMES = 64
+_NEW_NAMES = 24
 
 _UNDEFINED_ENTITY = errors.codes[errors.XML_ERROR_UNDEFINED_ENTITY]
 _ENCODING_ERRORS = {
@@ -89,23 +98,42 @@ def xml_error(error: ExpatError, data: bytes) -> XMLError:
 class TreeBuilder:
     """Builds a frozen element from a parser's events."""
 
-    __slots__ = ("_counts", "_open", "root")
+    __slots__ = (
+        "_counts",
+        "_excess",
+        "_known",
+        "_most",
+        "_names",
+        "_octets",
+        "_open",
+        "_unusual",
+        "root",
+    )
 
-    def __init__(self, parser: XMLParserType) -> None:
+    def __init__(self, parser: XMLParserType, octets: int) -> None:
         parser.buffer_text = True
-        parser.ordered_attributes = False
+        parser.ordered_attributes = True
         parser.StartElementHandler = self.start
         parser.EndElementHandler = self.end
         parser.CharacterDataHandler = self.data
+        self._octets = octets  # of what is built
         self._open: list[Element] = []
         self._counts: list[int] = []  # of the child elements that each open one has so far
+        self._names = parser.intern
+        self._known = 0
+        self._most = _NEW_NAMES
+        self._unusual: list[str] = []
+        self._excess = 0
         self.root: Element | None = None
 
-    def start(self, qualified: str, attributes: dict[str, str]) -> None:
-        check_size(qualified, attributes)
+    def start(self, qualified: str, attributes: list[str]) -> None:
+        if len(self._names) > self._most:
+            self._sift()
         element = Element.__new__(Element)
-        element.namespace, element.name = split_name(qualified)
-        element.attributes = attributes
+        # What comes seldom is not to displace what comes often.
+        split = split_name if len(qualified) < LONG_NAME else split_name.__wrapped__
+        element.namespace, element.name = split(qualified)
+        element._attributes = tuple(attributes)
         element.children = []
         element._written = None
         if self._open:
@@ -134,21 +162,18 @@ class TreeBuilder:
         else:
             siblings.append(text)
 
+    def _sift(self) -> None:
+        names = self._names
+        room = _SHARED_NAMES + len(self._unusual) - self._known
+        self._excess += sift_names(names, self._known, room, self._unusual)
+        check_excess(self._excess, self._octets)
+        self._known = len(names)
+        self._most = self._known + _NEW_NAMES
 
-def check_size(qualified: str, attributes: dict[str, str]) -> None:
-    """Raise where an element has more attributes, or longer names, than we keep."""
-    if len(attributes) > MAX_ATTRIBUTES:
-        raise XMLError("policy-violation", "Too many attributes in one element")
-    check_names(qualified, attributes)
-
-
-def check_names(qualified: str, attributes: dict[str, str]) -> None:
-    """Raise where an element or an attribute has a longer name than we keep."""
-    if len(qualified) > MAX_NAME_BYTES:
-        raise XMLError("policy-violation", "A name is too long")
-    for name in attributes:
-        if len(name) > MAX_NAME_BYTES:
-            raise XMLError("policy-violation", "A name is too long")
+    def finish(self) -> None:
+        """Look at the last names, where there may be something to see."""
+        if self._octets > MAX_NAMESPACE_BYTES and max(map(len, self._names)) >= LONG_NAME:
+            self._sift()
 
 
 def parse(data: bytes, context: bytes = b"") -> Element:
@@ -157,8 +182,9 @@ def parse(data: bytes, context: bytes = b"") -> Element:
     `context` is an open tag that declares what is in force around the data,
     such as `<x xmlns='jabber:client'>`.
     """
+    check_tags(data)
     parser = guarded_parser()
-    builder = TreeBuilder(parser)
+    builder = TreeBuilder(parser, len(data))
     try:
         if context:
             parser.Parse(context)
@@ -169,6 +195,7 @@ def parse(data: bytes, context: bytes = b"") -> Element:
             parser.Parse(b"</" + _tag_of(context) + b">", True)
     except ExpatError as error:
         raise xml_error(error, data) from None
+    builder.finish()
     root = builder.root
     if root is None:
         raise XMLError("not-well-formed", "no element found")
@@ -202,12 +229,10 @@ def _read_start_tag(data: bytes) -> StartTag:
         prefixes[prefix or ""] = uri or ""
 
     def start(name: str, attributes: dict[str, str]) -> None:
-        if len(prefixes) > MAX_ATTRIBUTES:
-            raise XMLError("policy-violation", "Too many attributes in one element")
-        check_size(name, attributes)
         names.append((name, attributes))
 
     check_encoding(data)
+    check_tags(data)
     parser = guarded_parser()
     parser.StartNamespaceDeclHandler = declare
     parser.StartElementHandler = start
@@ -217,6 +242,7 @@ def _read_start_tag(data: bytes) -> StartTag:
         raise xml_error(error, data) from None
     if not names:
         raise XMLError("not-well-formed", "A start tag is wanted")
+    check_excess(sift_names(parser.intern, 0, 0, []), len(data))
     return (*names[0], prefixes)
 
 
