@@ -9,10 +9,10 @@ from sqlalchemy import insert
 
 from stonechat.errors import StanzaError, StorageError
 from stonechat.jid import JID
+from stonechat.locks import Locks
 from stonechat.stanza import Presence
 from stonechat.storage import StorageFull, StorageUncertain
 from stonechat_roster.items import BLANK, Item, Roster
-from stonechat_roster.locks import Locks
 from stonechat_roster.marks import Marks
 from stonechat_roster.states import FROM
 from stonechat_roster.tables import ITEMS

@@ -10,9 +10,9 @@ import gevent
 from stonechat.errors import StanzaError
 from stonechat.host import Host, Session
 from stonechat.jid import JID
+from stonechat.locks import Locks
 from stonechat.stanza import Presence, Stanza
 from stonechat_roster.items import Roster, version_text
-from stonechat_roster.locks import Locks
 from stonechat_roster.marks import NAME, Marks, marks_of
 from stonechat_roster.states import TO
 from stonechat_roster.store import Store

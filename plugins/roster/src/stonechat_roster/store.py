@@ -12,10 +12,10 @@ from sqlalchemy import Connection
 from stonechat.errors import StanzaError, StorageError
 from stonechat.host import Host
 from stonechat.jid import JID
+from stonechat.locks import Locks
 from stonechat.storage import StorageFull
 from stonechat_roster import tables
 from stonechat_roster.items import BLANK, Item, Roster
-from stonechat_roster.locks import Locks
 from stonechat_roster.shared import Shared
 from stonechat_roster.sharing import NOTHING, SharedRoster, Sharing
 
