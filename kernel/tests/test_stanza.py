@@ -216,6 +216,15 @@ def test_a_child_is_looked_for_by_name():
     assert stanza.payload.text == "1"
 
 
+def test_a_child_is_looked_for_by_its_attributes():
+    stanza = received(
+        b"<message><x xmlns='urn:x' by='a'/><x xmlns='urn:x' by='b' n='1'/><y by='b'/></message>"
+    )
+    assert stanza.find("urn:x", "x", {"by": "b"}).get("n") == "1"
+    assert stanza.find("urn:x", "x", {"by": "b", "n": "2"}) is None
+    assert stanza.find("urn:x", "y", {"by": "b"}) is None
+
+
 def test_what_a_stanza_does_not_mention_needs_no_tree():
     stanza = received(b"<iq><query xmlns='urn:x' node='1'/></iq>")
     assert stanza.mentions(b"node")

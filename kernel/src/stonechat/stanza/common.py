@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import ClassVar, Self, cast
 
 from stonechat.custody import Custody, Release
@@ -256,11 +256,22 @@ class Stanza:
         """The first child element."""
         return self.element.first() if self.children else None
 
-    def find(self, namespace: str, name: str) -> Element | None:
-        """The first child element of that namespace and name."""
+    def find(
+        self, namespace: str, name: str, having: Mapping[str, str] | None = None
+    ) -> Element | None:
+        """The first child element of that namespace and name.
+
+        `having` are attributes that it has to have, as `{"by": account}` for the one
+        `<stanza-id/>` of several that an account's server has set (XEP-0359).
+        """
         if f"{namespace} {name}" not in self.children:
             return None
-        return self.element.find(name, namespace)
+        if not having:
+            return self.element.find(name, namespace)
+        for element in self.element.find_all(name, namespace):
+            if having.items() <= element.attributes.items():
+                return element
+        return None
 
     def has(self, namespace: str, name: str) -> bool:
         """Whether there is such a child element; needs no tree."""

@@ -177,9 +177,8 @@ class Plugin:
     @hookimpl(trylast=True)
     @stage(Stage.RECORD)
     def stonechat_message_undelivered(self, message: Message) -> bool | None:
-        account = message.to.bare.text
-        marks = message.element.find_all("stanza-id", NS_STANZA_ID)
-        return True if any(mark.get("by") == account for mark in marks) else None
+        mark = message.find(NS_STANZA_ID, "stanza-id", {"by": message.to.bare.text})
+        return True if mark is not None else None
 
     @hookimpl
     def stonechat_message_unhandled(self, session: Session, message: Message) -> bool | None:
