@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stonechat.errors import XMLError
+from stonechat.net.connection import READ_SIZE
 from stonechat.protocol import reader
 from stonechat.protocol.splitter import Splitter
 from stonechat.stanza import Stanza
@@ -55,9 +56,14 @@ def cost(octets, pieces=0, header=HEADER):
     with contextlib.suppress(XMLError):
         for at in range(0, len(octets), step):
             found += splitter.feed(octets[at : at + step])
-    # What was let in has a tree.
-    trees = [event.element if isinstance(event, Stanza) else event for event in found]
-    return tracemalloc.get_traced_memory()[1] - before, len(trees)
+    # What was let in has a tree while it is handled, one after the other.
+    number = len(found)
+    found.reverse()
+    while found:
+        event = found.pop()
+        tree = event.element if isinstance(event, Stanza) else event
+        assert tree.name
+    return tracemalloc.get_traced_memory()[1] - before, number
 
 
 def names(letters=string.ascii_letters):
@@ -204,10 +210,16 @@ def test_what_many_of_them_learn_does_not_add_up():
     peak, number = cost(octets + b"<message>")
     assert number == 1
     assert peak <= PER_OCTET * len(octets) + ALLOWANCE
-    small = b"<presence/><message><body>x</body></message><iq id=''/>" * 1000
-    peak, number = cost(small)
-    assert number == 3000
-    assert peak <= PER_OCTET * len(small) + ALLOWANCE
+
+
+@pytest.mark.parametrize(
+    "small", [b"<iq/>", b"<iq id=''/>", b"<presence/>", b"<message/>", b"<iq><a/></iq>", b"<a/>"]
+)
+def test_small_ones_are_no_dearer(small):
+    octets = small * (READ_SIZE // len(small))
+    peak, number = cost(octets)
+    assert number == READ_SIZE // len(small)
+    assert peak <= PER_OCTET * len(octets) + ALLOWANCE
 
 
 def test_a_namespace_is_not_written_out_for_each_of_many_attributes():

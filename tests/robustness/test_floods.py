@@ -43,6 +43,11 @@ def flood(server, count):
         stranger.close()
 
 
+def test_a_server_that_nobody_uses_takes_little_memory(stage):
+    plugins = {name: {} for name in ("roster", "disco", "ping", "register", "offline")}
+    assert stage.server(plugins=plugins).memory <= 80_000_000
+
+
 def test_thousands_of_connections_cost_no_session_and_leave_nothing(stage, wait_until):
     server = stage.server()
     conversation = stage.conversation(server)

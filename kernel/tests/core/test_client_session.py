@@ -1,5 +1,6 @@
 """A bound session whose client is silent, or does not read (robustness, promise R8)."""
 
+import gc
 import sys
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from stonechat import hookimpl
 from stonechat.core.client_wire import MOST_WAITING
 from stonechat.testing import error_of
+from stonechat.xml import Element
 
 MEGABYTE = 1024 * 1024
 
@@ -429,3 +431,23 @@ def test_a_plugin_that_exits_does_not_end_the_server(server):
     assert error_of(juliet.receive_message()).condition == "internal-server-error"
     juliet.message("juliet@capulet.example/balcony", "Hello")
     assert juliet.receive_message().body == "Hello"
+
+
+def test_what_was_handled_is_let_go_before_what_came_with_it(server):
+    """So that only one stanza of a read has its tree (robustness rule 2)."""
+
+    class Reader:
+        def __init__(self, host, options):
+            self.alive = []
+
+        @hookimpl
+        def stonechat_message_from_user(self, session, message):
+            gc.collect()
+            trees = (tree for tree in gc.get_objects() if isinstance(tree, Element))
+            self.alive.append(sum(tree.name == "body" for tree in trees))
+            assert message.element is not None
+
+    capulet = server.host("capulet.example", plugin_classes={"reader": Reader}, reader={})
+    juliet = capulet.connect("juliet@capulet.example")
+    juliet.send("<message to='nobody@capulet.example'><body>Ay me</body></message>" * 5)
+    assert capulet.plugin("reader").alive == [0] * 5

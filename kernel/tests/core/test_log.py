@@ -4,6 +4,8 @@ import errno
 import io
 import json
 import logging
+import subprocess
+import sys
 
 import pytest
 import structlog
@@ -279,3 +281,15 @@ def test_it_is_known_whether_logs_are_ours_to_direct(written):
     assert log.is_configured()
     structlog.reset_defaults()
     assert not log.is_configured()
+
+
+# What they cost
+
+
+def test_no_library_that_colours_tracebacks_is_loaded():
+    pytest.importorskip("rich")
+    code = "import sys, stonechat.core.log; print('rich' in sys.modules); import rich.console"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert done.stdout.split() == ["False"]

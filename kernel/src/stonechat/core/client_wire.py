@@ -125,11 +125,14 @@ class ClientWire:
             self.session.close(StreamError(fault.condition, fault.text))
 
     def handle(self, events: list[StreamEvent]) -> None:
-        """Handle the events of the stream, in order, until it stops."""
+        """Handle the events of the stream, in order, until it stops; takes them off the list."""
         session = self.session
         self._at_work = True
+        # What was handled is let go, with the tree that it was given (robustness rule 2).
+        events.reverse()
         try:
-            for event in events:
+            while events:
+                event = events.pop()
                 if self._stop:
                     return
                 try:
