@@ -205,6 +205,30 @@ def test_the_tree_follows_the_head():
     assert stanza.element.attributes == {"from": JULIET.text, "to": ROMEO.text}
 
 
+@pytest.mark.parametrize(
+    "stanza",
+    [
+        lambda: received(b"<message id='1'/>"),
+        lambda: received(b"<message id='1'><body>x</body></message>"),
+        lambda: Message(BODY, id="1"),
+    ],
+    ids=["empty", "received", "made"],
+)
+def test_what_is_written_already_is_added_like_any_other_element(stanza):
+    added = Element("urn:xmpp:sid:0", "stanza-id", {"by": "a&b", "id": "7"})
+    written, plain = stanza(), stanza()
+    for one in (written, plain):
+        one.stamp(JULIET)
+    written.append_written("urn:xmpp:sid:0 stanza-id", added.to_bytes(NS_CLIENT))
+    plain.append(added)
+    assert written.to_bytes() == plain.to_bytes()
+    assert written.children == plain.children
+    assert written.find("urn:xmpp:sid:0", "stanza-id", {"by": "a&b"}).get("id") == "7"
+    assert written.from_ == JULIET
+    written.to = ROMEO
+    assert received(written.to_bytes()).attributes == written.attributes
+
+
 def test_a_child_is_looked_for_by_name():
     stanza = received(
         b"<message><x xmlns='urn:x'>1</x><y xmlns='urn:x'/><x xmlns='urn:x'>2</x></message>"

@@ -30,10 +30,10 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar
 from pluggy import HookspecMarker
 
 if TYPE_CHECKING:
-    from stonechat.host import InlineFeature, Session, UnboundStream
     from stonechat.iq import IqHandler
     from stonechat.jid import JID
     from stonechat.sasl import CredentialLookup, Mechanism
+    from stonechat.session import InlineFeature, Session, UnboundStream
     from stonechat.stanza import Element, Iq, Message, Presence, Stanza
 
 hookspec = HookspecMarker("stonechat")

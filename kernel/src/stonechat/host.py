@@ -1,260 +1,48 @@
-"""What a plugin sees of the server: its virtual host, and the sessions on it.
+"""What a plugin sees of the server: its virtual host.
 
 Each plugin gets a `Host` of its own. What it acquires through it (routes,
 handlers, timers, greenlets, services) is written to a ledger in its name and
 taken back when it stops, so a plugin has nothing to undo.
+
+Sessions and streams are in `stonechat.session`, accounts in `stonechat.accounts`; their
+names can be imported from here, too.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from stonechat.errors import SaslFailure, StanzaError, StreamError
+from stonechat.accounts import Accounts
+from stonechat.commands import CommandError
+from stonechat.errors import StanzaError
 from stonechat.iq import Component, Discipline, IqHandler
 from stonechat.jid import JID
-from stonechat.sasl import SaslEvent
-from stonechat.stanza import Element, Iq, Message, Presence, Stanza
+from stonechat.session import Inlet, InlineFeature, Outlet, Session, UnboundStream
+from stonechat.stanza import Iq, Message, Stanza
 from stonechat.storage import Storage
 from stonechat.streams import Stream, StreamHandler
 
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
 
-    from stonechat.auth import ScramCredentials
     from stonechat.commands import Command
 
+__all__ = [
+    "Accounts",
+    "Figures",
+    "Host",
+    "Inlet",
+    "InlineFeature",
+    "Outlet",
+    "Session",
+    "Timer",
+    "UnboundStream",
+]
+
 T = TypeVar("T")
-Target = TypeVar("Target")
-
-
-class Outlet(Protocol):
-    """A plugin's place between the server and one client (`Session.add_outlet`).
-
-    What the server sends to the session comes to `send`, which passes it on by
-    `self.next`, now, later, or not at all. `send` never blocks.
-    """
-
-    next: Callable[[Stanza], None]
-    """The next outlet, or the wire; set when the outlet is added."""
-
-    def send(self, stanza: Stanza) -> None: ...
-
-    @property
-    def unsent(self) -> int:
-        """Octets of stanzas that this outlet holds back."""
-
-    @property
-    def takes_messages(self) -> bool:
-        """False to have messages kept elsewhere for the time being."""
-
-
-class Inlet(Protocol):
-    """Told of each stanza that a client sends (`Session.inlet`)."""
-
-    def handling(self, stanza: Stanza) -> None:
-        """A stanza is about to be handled; may give it a custody (`stonechat.custody`)."""
-
-    def handled(self, stanza: Stanza) -> None:
-        """It was handled, or refused: it will not be looked at again here."""
-
-
-class Session(Protocol):
-    """A bound resource: one client that is connected to this host.
-
-    `presence` is the available presence it last broadcast, or None; only then
-    is it *available*, and `priority` counts. `data` is for plugins to keep
-    what belongs to the session, each under its own name; it ends with it.
-    """
-
-    inlet: Inlet | None
-    """Who counts what the client sends; one plugin's, or None."""
-
-    @property
-    def jid(self) -> JID: ...
-    @property
-    def presence(self) -> Presence | None: ...
-    @property
-    def priority(self) -> int: ...
-    @property
-    def address(self) -> str:
-        """The IP address that the client connects from."""
-
-    @property
-    def is_secure(self) -> bool:
-        """Whether the stream is encrypted."""
-
-    @property
-    def is_open(self) -> bool:
-        """Whether stanzas can still be sent to it; so it is while it is detached."""
-
-    @property
-    def is_connected(self) -> bool:
-        """False once its connection was lost and before another resumes it (XEP-0198)."""
-
-    @property
-    def ended_by(self) -> str:
-        """The condition of the stream error that ended it, `connection-lost`, or `""`."""
-
-    @property
-    def takes_messages(self) -> bool:
-        """False while the client reads too slowly: send it nothing that can wait."""
-
-    @property
-    def unsent(self) -> int:
-        """Octets that wait to be sent; they are lost if the client or the process goes.
-
-        What was queued counts at once, and leaves soon after; 0 when the session is closed.
-        """
-
-    @property
-    def connected_at(self) -> int:
-        """When it was bound: microseconds since the epoch."""
-
-    @property
-    def idle_seconds(self) -> float:
-        """Seconds since anything came from the client."""
-
-    @property
-    def data(self) -> dict[str, Any]: ...
-    def send(self, stanza: Stanza) -> None:
-        """Queue a stanza for the client; never blocks. Dropped if the session is closed."""
-
-    def write(self, octets: bytes) -> None:
-        """Queue octets past all outlets: an element that is no stanza.
-
-        Dropped if the session is closed or not connected.
-        """
-
-    def add_outlet(self, outlet: Outlet, *, nearest: bool = False) -> None:
-        """Put an outlet in front of those that are there, or, as `nearest`, next to the wire.
-
-        There is one nearest at most; ValueError for another.
-        """
-
-    def remove_outlet(self, outlet: Outlet) -> None:
-        """Take an outlet away; what it holds is its own to pass on before."""
-
-    def receive(self, stanza: Stanza) -> None:
-        """Handle a stanza as if the client had just sent it. May block."""
-
-    def disconnect(self, reason: str) -> None:
-        """Give the connection up, as one that was lost."""
-
-    def close(self, error: StreamError | None = None) -> None:
-        """End the stream; its presence and its resource are cleared up soon after."""
-
-
-class UnboundStream(Protocol):
-    """A client's stream that has no session yet.
-
-    Who handles an element of it may authenticate, bind and answer in one go: whatever the
-    handler itself sends leaves before anything that others send to the new session.
-    """
-
-    exclusive: str
-    """A namespace: while it is set, anything else from the client ends the stream."""
-
-    @property
-    def address(self) -> str: ...
-    @property
-    def is_secure(self) -> bool: ...
-    @property
-    def is_authenticated(self) -> bool: ...
-    @property
-    def is_bound(self) -> bool:
-        """Whether a session has taken the stream over."""
-
-    @property
-    def account(self) -> JID | None:
-        """The bare JID that was authenticated."""
-
-    @property
-    def claimed(self) -> JID | None:
-        """The bare JID that the client's stream header is from; nothing proves it."""
-
-    @property
-    def lang(self) -> str:
-        """`xml:lang` of the client's stream header, or `""`."""
-
-    @property
-    def data(self) -> dict[str, Any]:
-        """For plugins to keep what belongs to the stream, each under its own name.
-
-        A session that is bound takes it over into its own.
-        """
-
-    @property
-    def mechanisms(self) -> tuple[str, ...]:
-        """The SASL mechanisms offered, the strongest first; none once authenticated."""
-
-    @property
-    def channel_bindings(self) -> Mapping[str, bytes]:
-        """What TLS gives to bind to, by the type's name (`"tls-exporter"`, RFC 9266)."""
-
-    def send(self, element: Element) -> None:
-        """Queue an element for the client; never blocks."""
-
-    def send_features(self) -> None:
-        """Send the features that hold now, as XEP-0388 does after a success."""
-
-    def authenticate(self, mechanism: str, text: str, *, provisional: bool = False) -> SaslEvent:
-        """Begin an attempt, with the initial response in base64. May block.
-
-        `""` stands for no response, `"="` for an empty one. The mechanism is one of
-        `mechanisms`, or of a plugin's (`stonechat_sasl_mechanisms`). A success is in
-        force when this returns: the stream is authenticated and not restarted. If it is
-        `provisional` it waits for `admit`, or `refuse`. A failure is logged and counted;
-        after the last one (`is_last`) the caller ends the stream. An account that is not
-        the one `claimed` is refused. StreamError where the stream has ended meanwhile.
-        """
-
-    def respond(self, text: str) -> SaslEvent:
-        """Go on with the attempt, with a response in base64; otherwise as above."""
-
-    def abort(self) -> SaslEvent:
-        """The client gives the attempt up."""
-
-    def admit(self) -> None:
-        """Put a provisional success in force."""
-
-    def refuse(self, failure: SaslFailure) -> SaslEvent:
-        """Take a provisional success back; it is counted as a failure."""
-
-    def bind(self, resource: str) -> Session:
-        """Make the session of an authenticated stream, `""` for a resource of our choice.
-
-        Plugins are told of it before this returns. StanzaError where that is refused
-        (RFC 6120, 7.6.2 and 7.7.2).
-        """
-
-    def resume(self, session: Session) -> None:
-        """Go on with a session of the same account; its old connection, if any, ends.
-
-        StanzaError item-not-found for another's.
-        """
-
-    def close(self, error: StreamError | None = None) -> None:
-        """End the stream."""
-
-
-@dataclass(frozen=True, slots=True)
-class InlineFeature(Generic[Target]):
-    """Something that a client may ask for inline, while it logs in or binds.
-
-    `offer` makes what is announced to one stream, or returns None to offer nothing.
-    `handle` gets the client's element and returns what to put into the answer. It is
-    called for an element that was not offered, too, and, where the feature is `always`
-    wanted, for one without attributes and children if the client has sent none.
-    """
-
-    namespace: str
-    name: str
-    offer: Callable[[UnboundStream], Element | None]
-    handle: Callable[[Target, Element], Element | None]
-    always: bool = False
 
 
 class Timer(Protocol):
@@ -262,39 +50,6 @@ class Timer(Protocol):
 
     def cancel(self) -> None:
         """Do not call; without effect once it was called."""
-
-
-class Accounts(Protocol):
-    """The accounts of a host, over all its authentication backends, in their order.
-
-    Localparts are prepared ones, as in a JID. All may block, and raise
-    AuthUnavailable when no backend can answer.
-    """
-
-    def exists(self, localpart: str) -> bool: ...
-    def check_password(self, localpart: str, password: str) -> bool: ...
-    def create(self, localpart: str, password: str) -> None:
-        """AccountExists if it does; Unsupported if no backend creates accounts."""
-
-    def remove(self, localpart: str) -> None:
-        """Close the account's sessions, remove it and tell all plugins; AccountNotFound."""
-
-    def set_password(self, localpart: str, password: str) -> None:
-        """AccountNotFound; Unsupported."""
-
-    def upgradable_hashes(self) -> tuple[str, ...]:
-        """The SCRAM hashes that some accounts lack and can be given, the strongest first."""
-
-    def missing_hashes(self, localpart: str) -> Mapping[str, int]:
-        """Those that one account lacks, each with the iterations for it."""
-
-    def add_scram(self, localpart: str, credentials: ScramCredentials) -> None:
-        """Keep credentials for a hash that an account lacks; Unsupported."""
-
-    def __iter__(self) -> Iterator[str]:
-        """All localparts that the backends can list, sorted for each backend."""
-
-    def count(self) -> int: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -466,6 +221,18 @@ class Host:
         To a watcher who may not, an account looks as if it did not exist.
         """
         return self._kernel.may_see_presence(account, watcher)
+
+    def existing_account(self, jid: JID) -> str:
+        """For commands: the localpart of a JID that names an account of this host.
+
+        A resource is not looked at. CommandError item-not-found for an address of another
+        domain, for one without a localpart, and where there is no such account. It asks
+        `accounts`, and may block and raise as that does.
+        """
+        localpart = jid.localpart
+        if jid.domain != self.name or not localpart or not self.accounts.exists(localpart):
+            raise CommandError(f"There is no account {jid.bare}.", "item-not-found")
+        return localpart
 
     # Hooks and services
 

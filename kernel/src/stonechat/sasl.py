@@ -18,7 +18,7 @@ from stonechat.jid import JID
 
 if TYPE_CHECKING:
     from stonechat.auth import ScramCredentials
-    from stonechat.host import Session, UnboundStream
+    from stonechat.session import Session, UnboundStream
     from stonechat.xml import Element
 
 # One sentence for an unknown account and for a wrong password: nobody learns which.

@@ -6,6 +6,7 @@ import _socket
 import itertools
 import select
 import socket
+import sys
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -28,6 +29,12 @@ from stonechat.net.poller import Poller
 from stonechat.net.timers import TimerWheel
 from stonechat.net.tls_direct import DirectTlsSocket
 from stonechat.net.tls_socket import TlsSocket
+
+# What several files of tests share is in modules beside them, which pytest's import mode puts
+# in nobody's reach.
+sys.path.insert(0, str(Path(__file__).parent))
+
+from tls_names import HOSTS
 
 DEADLINE_MS = 20_000
 
@@ -117,6 +124,30 @@ def serialization_of(thing):
 @pytest.fixture
 def authority(tmp_path):
     return Authority(tmp_path)
+
+
+@pytest.fixture
+def stranger(tmp_path):
+    """An authority that nobody knows."""
+    directory = tmp_path / "mantua"
+    directory.mkdir()
+    return Authority(directory, "The Apothecary")
+
+
+@pytest.fixture
+def pairs(authority):
+    a_labels = ("capulet.example", "montague.example", "xn--bcher-kva.example")
+    return {host: authority.issue(name) for host, name in zip(HOSTS, a_labels, strict=True)}
+
+
+@pytest.fixture
+def contexts(pairs):
+    return tls.TlsContexts(pairs, "capulet.example", alpn=["xmpp-client"])
+
+
+@pytest.fixture
+def connector(authority):
+    return tls.TlsConnector(trust=authority.path)
 
 
 @pytest.fixture(params=[DirectTlsSocket, TlsSocket])

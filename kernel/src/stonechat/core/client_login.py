@@ -20,8 +20,8 @@ from stonechat.xml import XML_LANG, Element, serialize
 if TYPE_CHECKING:
     from stonechat.core.login_lookup import LoginLookup
     from stonechat.core.virtual_host import VirtualHost
-    from stonechat.host import UnboundStream
     from stonechat.net.connection import Connection
+    from stonechat.session import UnboundStream
 
 
 class ClientLogin:

@@ -20,14 +20,14 @@ if TYPE_CHECKING:
     from stonechat.core.client_login import ClientLogin
     from stonechat.core.client_stream import Port
     from stonechat.core.virtual_host import VirtualHost
-    from stonechat.host import Session
     from stonechat.net.connection import Connection
     from stonechat.net.limits import Admission
     from stonechat.protocol.splitter import Splitter
+    from stonechat.session import Session
 
 
 class StreamFace(ABC):
-    """What `stonechat.host.UnboundStream` promises, but for the end of the stream."""
+    """What `stonechat.session.UnboundStream` promises, but for the end of the stream."""
 
     def __init__(
         self, port: Port, connection: Connection, admission: Admission[Connection] | None

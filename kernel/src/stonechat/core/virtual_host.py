@@ -17,9 +17,9 @@ from stonechat.core.local_router import LocalRouter
 from stonechat.core.requests import Requests
 from stonechat.core.session_manager import SessionManager
 from stonechat.errors import StanzaError
-from stonechat.host import Session
 from stonechat.iq import Component
 from stonechat.jid import JID
+from stonechat.session import Session
 from stonechat.stanza import Iq, Message, Stanza
 from stonechat.storage import Storage
 from stonechat.xml import Element
@@ -33,9 +33,10 @@ if TYPE_CHECKING:
     from stonechat.core.host_commands import HostCommands
     from stonechat.core.plugin_manager import HostPlugins
     from stonechat.core.router import Router
-    from stonechat.host import Figures, UnboundStream
+    from stonechat.host import Figures
     from stonechat.net.timers import TimerWheel
     from stonechat.sasl import CredentialLookup, Mechanism
+    from stonechat.session import UnboundStream
 
 T = TypeVar("T")
 

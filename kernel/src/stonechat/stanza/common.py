@@ -279,21 +279,32 @@ class Stanza:
 
     def append(self, *payload: Element) -> None:
         """Add child elements at the end; cheap, for the bytes inside stay as they are."""
-        self.children += tuple(element.qualified_name for element in payload)
         if self._raw is None:
-            tree = self._own_tree()
-            tree.append(*payload)
+            self.children += tuple(element.qualified_name for element in payload)
+            self._own_tree().append(*payload)
             return
-        raw = self._settle()
-        added = b"".join(serialize(element, NS_CLIENT) for element in payload)
+        for element in payload:
+            self.append_written(element.qualified_name, serialize(element, NS_CLIENT))
+
+    def append_written(self, qualified_name: str, octets: bytes) -> None:
+        """Add a child element that is written already, as what is added to every message.
+
+        `qualified_name` is `"namespace name"`. Nobody looks at the octets: they have to be
+        one element, escaped, that declares its namespace and all prefixes it uses.
+        """
+        if self._raw is None:
+            self.append(parse(octets, CLIENT_CONTEXT))
+            return
+        self.children = (*self.children, qualified_name)
+        raw = self._settle() if self._stamped else self._raw
         self._tree = None
         end = self._head_end
         if raw[end - 2 : end] == b"/>":
-            self._raw = b"%b>%b</%b>" % (raw[: end - 2], added, self.name.encode())
+            self._raw = b"%b>%b</%b>" % (raw[: end - 2], octets, self.name.encode())
             self._head_end = end - 1
         else:
             close = raw.rindex(b"</")
-            self._raw = raw[:close] + added + raw[close:]
+            self._raw = b"%b%b%b" % (raw[:close], octets, raw[close:])
 
     def edit(self) -> StanzaEditor:
         """`with stanza.edit() as tree:` change the tree; the stanza follows at the end."""

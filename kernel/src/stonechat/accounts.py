@@ -1,0 +1,45 @@
+"""The accounts of a virtual host, whichever auth backends they are in.
+
+The errors are those of the backends, and in `stonechat.auth`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from stonechat.auth import ScramCredentials
+
+
+class Accounts(Protocol):
+    """The accounts of a host, over all its authentication backends, in their order.
+
+    Localparts are prepared ones, as in a JID. All may block, and raise
+    AuthUnavailable when no backend can answer.
+    """
+
+    def exists(self, localpart: str) -> bool: ...
+    def check_password(self, localpart: str, password: str) -> bool: ...
+    def create(self, localpart: str, password: str) -> None:
+        """AccountExists if it does; Unsupported if no backend creates accounts."""
+
+    def remove(self, localpart: str) -> None:
+        """Close the account's sessions, remove it and tell all plugins; AccountNotFound."""
+
+    def set_password(self, localpart: str, password: str) -> None:
+        """AccountNotFound; Unsupported."""
+
+    def upgradable_hashes(self) -> tuple[str, ...]:
+        """The SCRAM hashes that some accounts lack and can be given, the strongest first."""
+
+    def missing_hashes(self, localpart: str) -> Mapping[str, int]:
+        """Those that one account lacks, each with the iterations for it."""
+
+    def add_scram(self, localpart: str, credentials: ScramCredentials) -> None:
+        """Keep credentials for a hash that an account lacks; Unsupported."""
+
+    def __iter__(self) -> Iterator[str]:
+        """All localparts that the backends can list, sorted for each backend."""
+
+    def count(self) -> int: ...
