@@ -239,7 +239,8 @@ def test_of_each_sender_the_latest_chat_state_is_sent(host):
     comes(host, state(ROMEO, "composing", "<thread>1</thread>"))
     comes(host, state(NURSE, "composing", "<no-store xmlns='urn:xmpp:hints'/>"))
     comes(host, state(ROMEO, "paused", f"<origin-id xmlns='{NS_STANZA_ID}' id='1'/>"))
-    comes(host, state(f"{ROOM}/mercutio", "composing", type_="groupchat"))
+    occupant = "<occupant-id xmlns='urn:xmpp:occupant-id:0' id='1'/>"
+    comes(host, state(f"{ROOM}/mercutio", "composing", occupant, type_="groupchat"))
     assert juliet.received() == []
     juliet.send(ACTIVE)
     assert shown(juliet) == ["nurse: composing", "romeo: paused", "verona: composing"]
@@ -483,6 +484,16 @@ def test_nothing_is_kept_of_sessions_that_are_gone(host):
     juliet = inactive_juliet(host)
     comes(host, presence(ROMEO))
     juliet.drop()
+    assert host.plugin("csi").resting == {}
+
+
+def test_nothing_is_kept_of_a_session_that_has_ended_while_it_was_bound(host):
+    juliet = host.connect(JULIET)
+    session = host.kernel.session(juliet.jid)
+    juliet.drop()
+    (feature,) = host.plugin("csi").stonechat_bind2_features()
+    # As the kernel does at a binding: other plugins may have taken their time before.
+    feature.handle(session, Element(NS_CSI, "inactive"))
     assert host.plugin("csi").resting == {}
 
 

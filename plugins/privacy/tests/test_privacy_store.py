@@ -3,12 +3,13 @@
 import gevent
 import pytest
 
+from stonechat.account_cache import LARGE
 from stonechat.errors import StanzaError, StorageError
 from stonechat.jid import JID
 from stonechat.stanza import Element
 from stonechat.storage import StorageFull
 from stonechat.testing.client import error_of
-from stonechat_privacy.store import LARGE
+from stonechat_privacy.rules import EMPTY
 
 JULIET = "juliet@capulet.example"
 ROMEO = "romeo@montague.example"
@@ -55,7 +56,13 @@ def test_no_more_accounts_than_wanted_stay_in_memory(server):
     assert len(store) == 2
     for localpart in ("a", "b", "a", "c"):
         store.of(localpart)
-    assert list(store._recent) == ["a", "c"]
+    assert [name for name in ("a", "b", "c") if store.known(name) is not None] == ["a", "c"]
+
+
+def test_who_has_no_lists_any_more_costs_nothing(store, juliet, talk):
+    talk.edit(juliet, "public", DENY_ROMEO)
+    talk.remove(juliet, "public")
+    assert store.known("juliet") is EMPTY
 
 
 def test_long_lists_of_somebody_offline_are_not_kept(store, juliet, talk):

@@ -202,6 +202,15 @@ def test_nobody_gets_at_the_data_of_another(host, juliet, type, address):
     assert "Juliet" in texts(juliet.get(query("<exodus xmlns='exodus:prefs'/>")))[0]
 
 
+@pytest.mark.parametrize("type", ["get", "set"])
+def test_nobody_learns_so_whether_there_is_an_account(host, juliet, type):
+    romeo = host.connect("romeo@capulet.example/orchard")
+    question = f"<question xmlns='{NS_PRIVATE}'/>"
+    for address in (JULIET, "nobody@capulet.example"):
+        refused = refusal(getattr(romeo, type), question, address)
+        assert refused == ("service-unavailable", "cancel")
+
+
 def test_an_answer_to_ones_own_client_passes(host, juliet):
     """Only requests are refused: an error to another's client is none."""
     romeo = host.connect("romeo@capulet.example/orchard")

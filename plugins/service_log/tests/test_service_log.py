@@ -182,6 +182,42 @@ def test_a_log_waits_for_who_keeps_it(server):
     assert [body for *_, body in copies(log)] == ["Ay me"]
 
 
+class Keeper:
+    """Keeps what finds nobody, and takes its time."""
+
+    def __init__(self, host, options) -> None:
+        self.held = []
+
+    @hookimpl
+    def stonechat_message_undelivered(self, message):
+        self.held.append(message.hold())
+        return True
+
+
+def test_a_message_is_safe_when_its_copies_are(server):
+    host = server.host(
+        HOST,
+        service_log={"to": [LOG, "nobody@capulet.example"]},
+        sm={},
+        plugin_classes={"keeper": Keeper},
+    )
+    host.create_account("log")
+    nurse = host.connect(f"{NURSE}/house")
+    nurse.available()
+    juliet = host.connect(ME)
+    juliet.send("<enable xmlns='urn:xmpp:sm:3'/>")
+    assert juliet.receive().name == "enabled"
+    juliet.message(NURSE, "Ay me")
+    assert nurse.receive_message().body == "Ay me"
+    juliet.send("<r xmlns='urn:xmpp:sm:3'/>")
+    server.clock.advance(1)
+    assert juliet.receive().get("h") == "0"
+    (release,) = host.plugin("keeper").held
+    release()
+    server.settle()
+    assert juliet.receive().get("h") == "1"
+
+
 # Never ending
 
 

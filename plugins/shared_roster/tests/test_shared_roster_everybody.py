@@ -6,6 +6,7 @@ from gevent.event import Event
 
 from stonechat.auth import AuthUnavailable
 from stonechat.errors import StanzaError
+from stonechat.plugin import hookimpl
 
 HOST = "capulet.example"
 VERONA = ("both", "", ["verona"])
@@ -247,6 +248,29 @@ def test_who_comes_online_is_shown_and_who_goes_is_shown_no_longer(
     assert (presence.type, presence.from_) == ("unavailable", nurse.jid)
     assert talk.item(push.payload.first()) == ("nurse", GONE)
     assert not capulet.kernel.may_see_presence(juliet.bare, nurse.bare)
+
+
+class Bouncer:
+    """Ends a session before the plugins behind it hear that there is one."""
+
+    def __init__(self, host, options):
+        pass
+
+    @hookimpl(tryfirst=True)
+    def stonechat_session_bound(self, session):
+        if session.jid.localpart == "tybalt":
+            session.close()
+            gevent.sleep(0)
+
+
+def test_who_is_gone_before_we_hear_of_it_is_not_online(server, talk):
+    capulet = server.host(HOST, roster={}, shared_roster={}, plugin_classes={"bouncer": Bouncer})
+    server.command("shared-group-create", group="feast")
+    server.command("shared-group-add", group="feast", member="@online@")
+    juliet = capulet.connect(f"juliet@{HOST}/balcony")
+    tybalt = capulet.connect(f"tybalt@{HOST}/street")
+    assert tybalt.closed_with() == ""
+    assert talk.roster(juliet) == {}
 
 
 def test_who_is_online_already_is_in_a_new_group(groups, juliet, romeo, talk):

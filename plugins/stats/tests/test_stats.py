@@ -2,12 +2,14 @@
 
 import time
 
+import gevent
 import pytest
+from gevent.event import Event
 
 from stonechat.auth import AuthUnavailable
 from stonechat.core.access import AccessRule, AccessRules
 from stonechat.errors import ConfigError, StanzaError
-from stonechat.stanza import Element
+from stonechat.stanza import Element, Iq
 from stonechat.testing.client import error_of
 
 STATS = "http://jabber.org/protocol/stats"
@@ -179,6 +181,28 @@ def test_whoever_asks_again_at_once_costs_nothing(server, host, juliet, monkeypa
     host.create_account("paris")
     server.clock.advance(6)
     assert ask(juliet, "users/total") == {"users/total": ("2", "users")}
+
+
+def test_who_asks_while_users_are_counted_waits_for_that(host, juliet, nurse, monkeypatch):
+    counted = []
+    begun, done = Event(), Event()
+
+    def count():
+        counted.append(1)
+        begun.set()
+        done.wait(5)
+        return 2
+
+    monkeypatch.setattr(host.kernel.accounts, "count", count)
+    for client in (juliet, nurse):
+        request = Iq(query("users/total"), type="get", id="1", to=host.kernel.jid)
+        client.stream.connection.deliver(request.to_bytes())
+    begun.wait(5)
+    gevent.idle()
+    done.set()
+    for client in (juliet, nurse):
+        assert client.receive_iq().payload.find("stat").get("value") == "2"
+    assert len(counted) == 1
 
 
 def test_statistics_cannot_be_set(juliet):

@@ -104,6 +104,14 @@ def test_who_has_none_looks_like_who_does_not_exist(host, romeo):
     assert condition_of(answers[0]) == "service-unavailable"
 
 
+@pytest.mark.parametrize("type", ["get", "set"])
+def test_whatever_else_is_asked_does_not_tell_whether_there_is_an_account(host, romeo, type):
+    host.create_account("juliet")
+    card = "<card xmlns='vcard-temp'/>"
+    answers = [romeo.request(type, card, f"{name}@capulet.example") for name in ("juliet", "x")]
+    assert [condition_of(answer) for answer in answers] == ["service-unavailable"] * 2
+
+
 def condition_of(answer):
     return answer.element.find("error").first().name
 

@@ -314,12 +314,64 @@ def test_a_write_that_may_have_failed_leaves_no_old_hash(
     assert cards.photo_hash("juliet") == talk.hash(thorn)
 
 
-def test_few_hashes_are_kept(host, monkeypatch):
+def test_an_account_that_could_not_be_forgotten_leaves_no_old_hash(
+    host, juliet, talk, rose, monkeypatch
+):
+    plugin = host.plugin("vcard")
+    juliet.set(talk.card(talk.photo(rose)))
+    assert plugin.cards.photo_hash("juliet") == talk.hash(rose)
+    erase = plugin.store.erase
+
+    def erase_and_fail(localpart):
+        erase(localpart)
+        raise StorageUncertain("too late")
+
+    monkeypatch.setattr(plugin.store, "erase", erase_and_fail)
+    with pytest.raises(StorageUncertain):
+        plugin.stonechat_account_removed(juliet.bare)
+    assert plugin.cards.photo_hash("juliet") == ""
+
+
+def hashes_read(host, monkeypatch):
+    """Whose hashes are read from the store from now on."""
+    store, read = host.plugin("vcard").store, []
+    photo_hash = store.photo_hash
+
+    def noted(localpart):
+        read.append(localpart)
+        return photo_hash(localpart)
+
+    monkeypatch.setattr(store, "photo_hash", noted)
+    return read
+
+
+def test_few_hashes_are_kept(server, monkeypatch):
     monkeypatch.setattr("stonechat_vcard.avatars.MAX_CACHED", 3)
+    host = server.host("capulet.example", vcard={})
     avatars = host.plugin("vcard").avatars
     for name in ("a", "b", "c", "a", "d", "e"):
         avatars.hash_of(name)
-    assert list(avatars._hashes) == ["a", "d", "e"]
+    read = hashes_read(host, monkeypatch)
+    for name in ("a", "d", "e", "b"):
+        avatars.hash_of(name)
+    assert read == ["b"]
+
+
+def test_the_hash_of_one_who_is_online_stays(server, monkeypatch):
+    monkeypatch.setattr("stonechat_vcard.avatars.MAX_CACHED", 1)
+    host = server.host("capulet.example", vcard={}, roster={})
+    juliet = host.connect(f"{JULIET}/balcony")
+    juliet.available()
+    avatars = host.plugin("vcard").avatars
+    for name in ("a", "b"):
+        avatars.hash_of(name)
+    read = hashes_read(host, monkeypatch)
+    juliet.available()
+    assert read == []
+    juliet.disconnect()
+    for name in ("a", "juliet"):
+        avatars.hash_of(name)
+    assert read == ["a", "juliet"]
 
 
 def test_while_the_store_is_away_presence_goes_on(server, host, juliet, romeo, talk, monkeypatch):

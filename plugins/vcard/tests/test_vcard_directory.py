@@ -1,5 +1,7 @@
 """The users directory: who is found, by whom, and by what (XEP-0055)."""
 
+import unicodedata
+
 import pytest
 from sqlalchemy import text
 
@@ -7,7 +9,7 @@ from stonechat.errors import StorageError
 from stonechat.forms import Field, Form, find_form
 from stonechat.namespaces import NS_DISCO_INFO, NS_DISCO_ITEMS
 from stonechat.stanza import Element
-from stonechat_vcard.cards import FIELDS, Card
+from stonechat_vcard.cards import FIELDS, MAX_FOLDED, Card
 
 NS_SEARCH = "jabber:iq:search"
 NS_REGISTER = "jabber:iq:register"
@@ -228,6 +230,20 @@ def test_long_texts_are_found_by_their_beginnings(people, romeo):
     people(juliet=f"<FN>{'x' * 300}</FN>")
     assert find(romeo, fn="x" * 300) == ["juliet"]
     assert find(romeo, fn="xxx*") == ["juliet"]
+
+
+def test_of_a_text_no_more_is_looked_at_than_can_be_found(romeo, monkeypatch):
+    """Marks on letters are put into their order, at a cost that grows with their square."""
+    looked_at = []
+    normalize = unicodedata.normalize
+
+    def watched(form, text):
+        looked_at.append(len(text))
+        return normalize(form, text)
+
+    monkeypatch.setattr(unicodedata, "normalize", watched)
+    assert find(romeo, last="e" + "\u0315\u0300" * 50_000) == []
+    assert max(looked_at) == MAX_FOLDED
 
 
 def test_each_host_has_people_of_its_own(server, people, romeo):

@@ -6,9 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 
 from stonechat.errors import StreamError
-from stonechat.host import Host, InlineFeature, Session, UnboundStream
+from stonechat.host import Host
 from stonechat.options import ByteSize, PluginOptions, option
 from stonechat.plugin import hookimpl
+from stonechat.session import InlineFeature, Session, UnboundStream
 from stonechat.stanza import Element
 from stonechat_csi.rest import Rest
 
@@ -84,7 +85,8 @@ class Plugin:
             self.activate(session)
 
     def deactivate(self, session: Session) -> None:
-        if session not in self.resting:
+        # While it was bound with others, it may have ended: nobody would tell of that again.
+        if session.is_open and session not in self.resting:
             rest = self.resting[session] = Rest(self.host, session, self.options)
             session.add_outlet(rest)
 

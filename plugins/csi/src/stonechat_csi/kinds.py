@@ -30,13 +30,14 @@ EVENT = "event"
 NS_CHAT_STATES = "http://jabber.org/protocol/chatstates"  # XEP-0085
 NS_EVENT = "http://jabber.org/protocol/pubsub#event"  # XEP-0060, XEP-0163
 NS_MUC_USER = "http://jabber.org/protocol/muc#user"  # XEP-0045
+NS_OCCUPANT_ID = "urn:xmpp:occupant-id:0"  # XEP-0421
 
 _SELF = "110"
 _THREAD = f"{NS_CLIENT} thread"
 _BODY = f"{NS_CLIENT} body"
 
 # What says nothing by itself, beside a chat state and beside an event.
-_STATES = frozenset({NS_CHAT_STATES, NS_HINTS, NS_DELAY, NS_STANZA_ID})
+_STATES = frozenset({NS_CHAT_STATES, NS_HINTS, NS_DELAY, NS_STANZA_ID, NS_OCCUPANT_ID})
 _BESIDE_EVENTS = frozenset(
     {
         NS_DELAY,

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from stonechat.host import Host, Session
+from stonechat.host import Host
+from stonechat.session import Session
 from stonechat.stanza import Stanza
 from stonechat_csi.kinds import EVENT, Key, what_is
 

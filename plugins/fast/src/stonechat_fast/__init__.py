@@ -12,10 +12,11 @@ from typing import Any, Literal
 from stonechat import hookimpl, timestamps
 from stonechat.commands import CommandError, command
 from stonechat.errors import SaslFailure, StorageError
-from stonechat.host import Host, InlineFeature, Session, Timer, UnboundStream
+from stonechat.host import Host, Timer
 from stonechat.jid import JID
 from stonechat.options import Duration, PluginOptions, option
 from stonechat.sasl import CredentialLookup, Mechanism, UserAgent, login_request, user_agent
+from stonechat.session import InlineFeature, Session, UnboundStream
 from stonechat.stanza import Element
 from stonechat_fast.mechanism import MECHANISMS, HashedToken, Proof, refuse
 from stonechat_fast.tokens import SCHEMA, Client, Token, Tokens
@@ -94,8 +95,8 @@ class Plugin:
         self.decoy = Token(secrets.token_bytes(SALT_BYTES), "", 0, 0)
         # Counts revocations: who began to log in before one gets no token after it.
         self.revocations = 0
-        # Accounts whose tokens hold no longer, but are in the database yet.
-        self.revoked: set[str] = set()
+        # Accounts whose tokens hold no longer, but are in the database yet; and since when.
+        self.revoked: dict[str, int] = {}
         self.retry: Timer | None = None
 
     def start(self) -> None:
@@ -277,11 +278,11 @@ class Plugin:
 
     def revoke(self, account: JID) -> None:
         self.revocations += 1
-        self.revoked.add(account.localpart)
+        self.revoked[account.localpart] = self.revocations
         self.drop_revoked()
 
     def drop_revoked(self) -> None:
-        for localpart in list(self.revoked):
+        for localpart, revocation in list(self.revoked.items()):
             try:
                 self.tokens.drop(localpart)
             except StorageError as error:
@@ -289,7 +290,9 @@ class Plugin:
                 if self.retry is None:
                     self.retry = self.host.call_later(RETRY_SECONDS, self.drop_again)
                 return
-            self.revoked.discard(localpart)
+            # Another may have come meanwhile, which has to be carried out itself.
+            if self.revoked.get(localpart) == revocation:
+                del self.revoked[localpart]
 
     def drop_again(self) -> None:
         self.retry = None

@@ -87,6 +87,7 @@ _RENEW = (
         {
             "software": bindparam("its_software"),
             "device": bindparam("its_device"),
+            "used_at": bindparam("its_used_at"),
             "expires_at": bindparam("its_expires_at"),
             **{f"new_{field}": bindparam(f"its_{field}") for field in _FIELDS},
         }
@@ -195,6 +196,7 @@ class Tokens:
         values = key | {
             "its_software": agent.software,
             "its_device": agent.device,
+            "its_used_at": now,
             **{f"its_{field}": getattr(token, field) for field in _FIELDS},
         }
         row = {

@@ -15,12 +15,13 @@ from sqlalchemy import (
 
 from stonechat import hookimpl
 from stonechat.errors import StanzaError, StorageError
-from stonechat.host import Host, Session
+from stonechat.host import Host
 from stonechat.iq import IqHandler
 from stonechat.jid import JID
 from stonechat.namespaces import NS_CLIENT
 from stonechat.options import PluginOptions
 from stonechat.plugin import concerns
+from stonechat.session import Session
 from stonechat.stanza import Element, Iq, Presence
 from stonechat.storage import LocalText, Schema, Timestamp, host_column, upsert
 

@@ -6,9 +6,10 @@ import gevent
 
 from stonechat import hookimpl
 from stonechat.errors import StanzaError, StreamError
-from stonechat.host import Host, Session
+from stonechat.host import Host
 from stonechat.iq import IqHandler
 from stonechat.options import Duration, DurationOrOff, PluginOptions, option
+from stonechat.session import Session
 from stonechat.stanza import Element, Iq
 
 NS_PING = "urn:xmpp:ping"

@@ -6,10 +6,11 @@ from collections import OrderedDict
 from typing import cast
 
 from stonechat.errors import StanzaError
-from stonechat.host import Host, Session
+from stonechat.host import Host
 from stonechat.jid import JID
 from stonechat.options import Domain, Duration, PluginOptions, option
 from stonechat.plugin import Stage, concerns, hookimpl, stage
+from stonechat.session import Session
 from stonechat.stanza import Presence
 
 __all__ = ["Options", "Plugin"]

@@ -124,6 +124,9 @@ def _owner(iq: Iq) -> JID:
 def _elements(iq: Iq) -> list[Element]:
     query = cast(Element, iq.payload)
     if query.name != "query":
+        if iq.to not in (None, _owner(iq)):
+            # As for an account that does not exist, which the kernel answers for.
+            raise StanzaError("service-unavailable")
         raise StanzaError("bad-request", "There is no such request.")
     return query.elements
 

@@ -7,11 +7,13 @@ from typing import Annotated, Literal
 from pydantic import PlainSerializer, PlainValidator, WithJsonSchema
 
 from stonechat import hookimpl
-from stonechat.host import Host, Session
+from stonechat.custody import Custody
+from stonechat.host import Host
 from stonechat.jid import JID
 from stonechat.namespaces import NS_CLIENT, NS_DELAY, NS_FORWARD
 from stonechat.options import REQUIRED, Domain, PluginOptions, Written, option
 from stonechat.plugin import Stage, stage
+from stonechat.session import Session
 from stonechat.stanza import Element, Message, Stanza, new_id
 from stonechat.timestamps import written
 
@@ -86,7 +88,19 @@ class Plugin:
             return
         forwarded = self.forwarded(message)
         for address in self.to:
-            self.host.route(Message(forwarded, to=address, from_=self.host.jid, id=new_id()))
+            copy = Message(forwarded, to=address, from_=self.host.jid, id=new_id())
+            self.send(copy, message)
+
+    def send(self, copy: Message, message: Message) -> None:
+        """Send a copy; the sender hears that the message is safe once the copy is, too."""
+        # Not the custody of the message: whoever gets a copy has not got that.
+        custody = copy.custody = Custody(lambda: release())
+        release = message.hold(custody.hurry)
+        sent = copy.hold()
+        try:
+            self.host.route(copy)
+        finally:
+            sent()
 
     def forwarded(self, message: Message) -> Element:
         """The message as XEP-0297 wraps it, with the time when it passed."""

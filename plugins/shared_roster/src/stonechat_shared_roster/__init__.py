@@ -7,10 +7,11 @@ from typing import Any
 
 from stonechat.commands import CommandError, command
 from stonechat.errors import JIDError, StonechatError
-from stonechat.host import Host, Session
+from stonechat.host import Host
 from stonechat.jid import JID
 from stonechat.options import PluginOptions, option
 from stonechat.plugin import SharedContacts, hookimpl
+from stonechat.session import Session
 from stonechat_shared_roster.contacts import Contacts
 from stonechat_shared_roster.group import (
     EVERYBODY,
@@ -99,6 +100,9 @@ class Plugin:
 
     @hookimpl
     def stonechat_session_bound(self, session: Session) -> None:
+        # Other plugins were told before, and may have taken their time: it may have ended.
+        if not session.is_open:
+            return
         if self.online.add(session.jid.localpart) and self.contacts.uses(ONLINE):
             self.changed()
 

@@ -10,7 +10,7 @@ from stonechat import hookimpl
 from stonechat.commands import command
 from stonechat.errors import StanzaError
 from stonechat.host import Figures, Host
-from stonechat.iq import IqHandler
+from stonechat.iq import IqHandler, one_queue
 from stonechat.jid import JID
 from stonechat.options import PluginOptions, option
 from stonechat.stanza import Element, Iq
@@ -116,6 +116,8 @@ class Plugin:
 
     # Answers
 
+    # In line, or all who ask while users are being counted would have them counted again.
+    @one_queue
     def report(self, iq: Iq) -> Element:
         assert iq.payload is not None
         assert iq.from_ is not None

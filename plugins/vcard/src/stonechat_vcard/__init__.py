@@ -7,12 +7,13 @@ from typing import cast
 
 from stonechat.commands import CommandError, command
 from stonechat.errors import StanzaError
-from stonechat.host import Host, Session
+from stonechat.host import Host
 from stonechat.iq import IqHandler
 from stonechat.jid import JID
 from stonechat.options import ByteSize, DomainTemplate, PluginOptions, option
 from stonechat.plugin import Stage, concerns, hookimpl, stage
 from stonechat.service import Item
+from stonechat.session import Session
 from stonechat.stanza import Element, Iq, Presence
 from stonechat_vcard.avatars import Avatars, PresenceHash
 from stonechat_vcard.cards import NS_VCARD, check_request
@@ -137,7 +138,7 @@ class Plugin:
             raise StanzaError("forbidden", "A vCard is set by its owner.")
 
     def get(self, iq: Iq) -> Element:
-        check_request(cast(Element, iq.payload))
+        self.check(iq)
         asking = cast(JID, iq.from_).bare
         account = asking if iq.to is None else iq.to
         card = self.cards.get(account.localpart)
@@ -150,8 +151,17 @@ class Plugin:
         return card
 
     def set(self, iq: Iq) -> None:
+        self.check(iq)
         sender = cast(JID, iq.from_)
         self.cards.set(sender.localpart, cast(Element, iq.payload), setter=sender)
+
+    def check(self, iq: Iq) -> None:
+        """Refuse what is no vCard: to others as if there were no account at all."""
+        payload = cast(Element, iq.payload)
+        if iq.to in (None, cast(JID, iq.from_).bare):
+            check_request(payload)
+        elif payload.name != "vCard":
+            raise StanzaError("service-unavailable")
 
     # Presence: the hash is in it before the roster tells it to anybody.
 
@@ -168,9 +178,16 @@ class Plugin:
             self.avatars.complete(session, presence, is_broadcast=False)
 
     @hookimpl
+    def stonechat_session_closed(self, session: Session) -> None:
+        self.avatars.release(session.jid.localpart)
+
+    @hookimpl
     def stonechat_account_removed(self, account: JID) -> None:
-        self.store.erase(account.localpart)
-        self.avatars.changed(account.localpart)
+        try:
+            self.store.erase(account.localpart)
+        finally:
+            # After a failure it may have been erased all the same.
+            self.avatars.changed(account.localpart)
 
     # Commands
 
@@ -181,7 +198,7 @@ class Plugin:
     )
     def delete(self, jid: JID) -> None:
         """Its photo goes with it. Whether the account wants to be found is kept."""
-        localpart = self.existing(jid)
+        localpart = self.host.existing_account(jid)
         try:
             self.cards.delete(localpart)
         except StanzaError as error:
@@ -194,13 +211,8 @@ class Plugin:
     )
     def list_person(self, jid: JID, listed: bool) -> None:
         """As if its owner had said so, who may change it again."""
-        localpart = self.existing(jid)
+        localpart = self.host.existing_account(jid)
         try:
             self.store.choose(localpart, LISTED if listed else UNLISTED)
         except StanzaError as error:
             raise CommandError(str(error), error.condition) from None
-
-    def existing(self, jid: JID) -> str:
-        if not jid.localpart or not self.host.accounts.exists(jid.localpart):
-            raise CommandError(f"There is no account {jid.bare}.", "item-not-found")
-        return jid.localpart

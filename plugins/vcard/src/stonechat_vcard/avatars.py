@@ -6,12 +6,13 @@ true before another client changed it. The server knows better, and says it for 
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from typing import Literal, cast
 
+from stonechat.account_cache import AccountCache
 from stonechat.errors import StanzaError
-from stonechat.host import Host, Session
+from stonechat.host import Host
 from stonechat.jid import JID
+from stonechat.session import Session
 from stonechat.stanza import Element, Presence, Stanza
 from stonechat_vcard.store import Store
 
@@ -19,14 +20,22 @@ NS_UPDATE = "vcard-temp:x:update"
 
 PresenceHash = Literal["add", "correct", "off"]
 
-# Hashes in memory, of 40 characters each.
+# Hashes in memory, of 40 characters each, beside those of accounts that are online.
 MAX_CACHED = 10_000
-
-# How often one is read at most while others change.
-READS = 3
 
 # Under this name a session remembers that what its presence says of the photo is ours.
 OURS = "vcard"
+
+
+class Hashes(AccountCache[str]):
+    """The hash of each account's photo, `""` where there is none."""
+
+    def __init__(self, host: Host, store: Store) -> None:
+        super().__init__(host, MAX_CACHED)
+        self._store = store
+
+    def load(self, localpart: str) -> str:
+        return self._store.photo_hash(localpart)
 
 
 class Avatars:
@@ -34,33 +43,20 @@ class Avatars:
 
     def __init__(self, host: Host, store: Store, presence_hash: PresenceHash) -> None:
         self._host = host
-        self._store = store
         self._does = presence_hash
-        self._hashes: OrderedDict[str, str] = OrderedDict()
-        self._changes = 0
+        self._hashes = Hashes(host, store)
 
     def hash_of(self, localpart: str) -> str:
         """The hash of an account's photo, `""` where there is none; StanzaError."""
-        known = self._hashes.get(localpart)
-        if known is not None:
-            self._hashes.move_to_end(localpart)
-            return known
-        found = ""
-        for _ in range(READS):
-            changes = self._changes
-            found = self._store.photo_hash(localpart)
-            # What was read while something changed may be older than the change.
-            if changes == self._changes:
-                self._hashes[localpart] = found
-                if len(self._hashes) > MAX_CACHED:
-                    self._hashes.popitem(last=False)
-                break
-        return found
+        return self._hashes.of(localpart)
 
     def changed(self, localpart: str) -> None:
         """An account may have another photo now."""
-        self._changes += 1
-        self._hashes.pop(localpart, None)
+        self._hashes.forget(localpart)
+
+    def release(self, localpart: str) -> None:
+        """An account's last session may have gone."""
+        self._hashes.release(localpart)
 
     # In presence
 
