@@ -359,6 +359,7 @@ def test_rows_may_be_written_twice(capulet, juliet, romeo, ask):
     storage = capulet.kernel.storage
     storage.write(lambda connection: plugin.archive.recorder.write_rows(connection, rows[:2]))
     storage.write(lambda connection: plugin.archive.recorder.write_rows(connection, rows))
+    plugin.archive.recorder.catalogue.update()
     assert ask(juliet).bodies == ["1", "2", "3"]
 
 

@@ -1,5 +1,7 @@
 """Full text search (XEP-0431), with and without an index."""
 
+from types import SimpleNamespace
+
 import pytest
 from sqlalchemy import text
 
@@ -160,6 +162,21 @@ def test_only_the_beginning_of_a_long_text_is_searched():
     assert len(fulltext.text_of(message, message.to_bytes())) == fulltext.MAX_CHARACTERS
 
 
+def test_a_long_text_is_folded_piece_by_piece(monkeypatch):
+    """All at once, marks without a letter would cost time by the square of their number."""
+    lengths = []
+    normalize = fulltext.unicodedata.normalize
+
+    def counting(form, piece):
+        lengths.append(len(piece))
+        return normalize(form, piece)
+
+    monkeypatch.setattr(fulltext, "unicodedata", SimpleNamespace(normalize=counting))
+    assert fulltext.folded("Ö" * 2500) == "ö" * 2500
+    fulltext.folded("\u0301\u0323" * 5000)
+    assert max(lengths) <= 2000
+
+
 def test_a_search_has_so_many_words_at_most():
     words = fulltext.words_of(" ".join(f"w{number}" for number in range(1000)))
     assert words == tuple(f"w{number}" for number in range(fulltext.MAX_WORDS))
@@ -277,6 +294,7 @@ def test_what_is_written_twice_is_found_once(server, ask):
         server.kernel.store.write(
             lambda connection, batch=batch: archive.recorder.write_rows(connection, batch)
         )
+    archive.recorder.catalogue.update()
     assert len(ask(juliet, fulltext="sun").results) == 2
 
 

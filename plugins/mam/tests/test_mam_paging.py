@@ -44,6 +44,7 @@ def archive_of(server, capulet):
             capulet.kernel.storage.write(
                 lambda connection: plugin.archive.recorder.write_rows(connection, rows)
             )
+            plugin.archive.recorder.catalogue.update()
         return client
 
     return make

@@ -15,6 +15,7 @@ from stonechat.options import DurationOrOff, PluginOptions, option
 from stonechat.plugin import Stage, concerns, hookimpl, stage
 from stonechat.stanza import Element, Iq, Message
 from stonechat.storage import StorageFull
+from stonechat.xml import escape_attribute
 from stonechat_mam import preferences
 from stonechat_mam.accounts import Account, Preference
 from stonechat_mam.answers import RESULT
@@ -30,6 +31,7 @@ __all__ = ["Options", "Plugin"]
 NS_TOMBSTONE = f"{NS_RETRACT}#tombstone"
 
 EXPIRY_SECONDS = 3600.0
+_STANZA_ID = b"<stanza-id xmlns='" + NS_STANZA_ID.encode() + b"' by='%b' id='%d'/>"
 _DAY = 86_400_000_000  # microseconds
 
 
@@ -140,8 +142,8 @@ class Plugin:
             return
         id_ = self.record(to.localpart, sender, sender, message)
         if id_:
-            mark = {"by": to.bare.text, "id": str(id_)}
-            message.append(Element(NS_STANZA_ID, "stanza-id", mark))
+            mark = _STANZA_ID % (escape_attribute(to.bare.text).encode(), id_)
+            message.append_written(f"{NS_STANZA_ID} stanza-id", mark)
 
     def record(self, localpart: str, peer: JID, sender: JID, message: Message) -> int:
         """Archive a message if its account wants it; its id, or 0."""
@@ -191,6 +193,7 @@ class Plugin:
         """Delete what is too old, or too much."""
         retention = self.archive.retention
         try:
+            self.archive.recorder.catalogue.update()
             deleted = retention.trim(self.options.max_messages)
             if self.options.keep_for:
                 deleted += retention.delete_everywhere(self.archive.floor)
@@ -210,7 +213,7 @@ class Plugin:
         example="mam-count juliet@capulet.example",
     )
     def count(self, jid: JID) -> int:
-        return self.archive.count(self.existing(jid))
+        return self.archive.count(self.host.existing_account(jid))
 
     @command(
         "mam-delete",
@@ -219,7 +222,8 @@ class Plugin:
     )
     def delete(self, jid: JID, days: int = 0) -> int:
         """With `days`, only what was archived so many days ago, or earlier."""
-        return self.archive.delete(self.existing(jid), self.before(days) if days else None)
+        localpart = self.host.existing_account(jid)
+        return self.archive.delete(localpart, self.before(days) if days else None)
 
     @command(
         "mam-purge",
@@ -234,11 +238,6 @@ class Plugin:
         if days < 1:
             raise CommandError("days: 1 or more")
         return first_at(self.host.now() - days * _DAY)
-
-    def existing(self, jid: JID) -> str:
-        if not jid.localpart or not self.host.accounts.exists(jid.localpart):
-            raise CommandError(f"There is no account {jid.bare}.")
-        return jid.localpart
 
 
 def _offer_nothing(_stream: UnboundStream) -> None:

@@ -43,6 +43,7 @@ class Archive:
 
     def start(self) -> None:
         """Go on where an earlier run has ended."""
+        self.recorder.catalogue.start()
         has_left_index = False
         state = self._host.storage.read(self._state)
         if state is not None:

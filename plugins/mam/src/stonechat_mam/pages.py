@@ -13,7 +13,7 @@ from stonechat_mam import fulltext
 from stonechat_mam.ids import LARGEST, first_at, last_at
 from stonechat_mam.index import Index
 from stonechat_mam.query import Query
-from stonechat_mam.tables import MESSAGES, hash_of
+from stonechat_mam.tables import CATALOGUE, MESSAGES, hash_of
 
 # Counted exactly up to here; of more, a page says nothing. Who wants to know asks for no
 # messages but the count (XEP-0059, "Getting the Item Count").
@@ -24,17 +24,20 @@ MAX_PAGE_BYTES = 262_144
 
 _Statement = Select[int, int, bytes]
 
-_columns = MESSAGES.c
+_places = CATALOGUE.c
+_messages = MESSAGES.c
+_BOTH = CATALOGUE.join(MESSAGES, _messages.number == _places.number)
 _OLDEST = (
-    select(_columns.id, _columns.stamp)
-    .where(_columns.account == bindparam("its_account"), _columns.id >= bindparam("floor"))
-    .order_by(_columns.id)
+    select(_places.id, _messages.stamp)
+    .select_from(_BOTH)
+    .where(_places.account == bindparam("its_account"), _places.id >= bindparam("floor"))
+    .order_by(_places.id)
     .limit(1)
 )
-_NEWEST = _OLDEST.order_by(None).order_by(_columns.id.desc())
-_KNOWN = select(_columns.id).where(
-    _columns.account == bindparam("its_account"),
-    _columns.id.in_(bindparam("ids", expanding=True)),
+_NEWEST = _OLDEST.order_by(None).order_by(_places.id.desc())
+_KNOWN = select(_places.id).where(
+    _places.account == bindparam("its_account"),
+    _places.id.in_(bindparam("ids", expanding=True)),
 )
 
 
@@ -113,27 +116,27 @@ class _Search:
         self._query = query
         self._index = index
         low, high = bounds.floor, LARGEST
-        self._is_exact = True  # by the ids alone, and so quickly counted
-        self._conditions: list[ColumnElement[bool]] = [_columns.account == bounds.account]
+        self._is_exact = True  # by the catalogue alone, and so quickly counted
+        self._conditions: list[ColumnElement[bool]] = [_places.account == bounds.account]
         if query.with_ is not None:
-            self._conditions.append(_columns.peer == hash_of(query.with_.bare.text))
+            self._conditions.append(_places.peer == hash_of(query.with_.bare.text))
             if query.with_.resource:
-                self._narrow(_columns.full_peer == hash_of(query.with_.text))
+                self._narrow(_messages.full_peer == hash_of(query.with_.text))
         if query.start is not None:
             low = max(low, first_at(query.start))
             if bounds.skew:
-                self._narrow(_columns.stamp >= query.start)
+                self._narrow(_messages.stamp >= query.start)
         if query.end is not None:
             # Ids may have run ahead of the clock, once, by so much.
             high = min(high, last_at(query.end + bounds.skew))
             if bounds.skew:
-                self._narrow(_columns.stamp <= query.end)
+                self._narrow(_messages.stamp <= query.end)
         if query.after is not None:
             low = max(low, query.after + 1)
         if query.before is not None:
             high = min(high, query.before - 1)
         if query.ids is not None:
-            self._conditions.append(_columns.id.in_(query.ids))
+            self._conditions.append(_places.id.in_(query.ids))
         self._low, self._high = low, high
 
     def _narrow(self, condition: ColumnElement[bool]) -> None:
@@ -169,13 +172,15 @@ class _Search:
         """What finds the messages in their order; None where there are none."""
         query = self._query
         newest_first = query.is_backwards
-        found: _Statement = select(_columns.id, _columns.stamp, _columns.stanza).order_by(
-            _columns.id.desc() if newest_first else _columns.id
+        found: _Statement = (
+            select(_places.id, _messages.stamp, _messages.stanza)
+            .select_from(_BOTH)
+            .order_by(_places.id.desc() if newest_first else _places.id)
         )
         if query.words and self._index is not None and self._can_use(self._index):
             numbers = self._numbers(self._index, low, high, offset + size + 1)[offset:]
-            return found.where(_columns.number.in_(numbers)) if numbers else None
-        found = found.where(*self._conditions, _columns.id >= low, _columns.id <= high)
+            return found.where(_messages.number.in_(numbers)) if numbers else None
+        found = found.where(*self._conditions, _places.id >= low, _places.id <= high)
         if query.words:
             found = found.where(*fulltext.conditions(query.words))
         found = found.limit(size + 1)
@@ -189,12 +194,12 @@ class _Search:
     def _numbers(self, index: Index, low: int, high: int, most: int) -> list[int]:
         """The numbers of messages with the words, from the end that is wanted on."""
         query = self._query
-        mine = select(_columns.number).where(
-            _columns.account == self._bounds.account, _columns.id >= low, _columns.id <= high
+        mine = select(_places.number).where(
+            _places.account == self._bounds.account, _places.id >= low, _places.id <= high
         )
         ends = [
             self._connection.execute(mine.order_by(order).limit(1)).scalar()
-            for order in (_columns.id, _columns.id.desc())
+            for order in (_places.id, _places.id.desc())
         ]
         if ends[0] is None or ends[1] is None:
             return []
@@ -245,9 +250,9 @@ class _Search:
 
     def _count(self, low: int, high: int, most: int | None) -> int | None:
         """How many messages the query means between two ids; None if more than `most`."""
-        found = select(_columns.id).where(
-            *self._conditions, _columns.id >= low, _columns.id <= high
-        )
+        found = select(_places.id).where(*self._conditions, _places.id >= low, _places.id <= high)
+        if self._query.words or not self._is_exact:
+            found = found.select_from(_BOTH)
         if self._query.words:
             found = found.where(*fulltext.conditions(self._query.words))
         if most is not None:

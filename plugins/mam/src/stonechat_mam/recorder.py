@@ -7,14 +7,15 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import gevent
-from sqlalchemy import Connection, exc, insert
+from sqlalchemy import Connection, bindparam, insert, select
 
 from stonechat.batcher import Batcher
 from stonechat.host import Host
 from stonechat.jid import JID
 from stonechat.stanza import Message
 from stonechat.storage import StorageFull, upsert
-from stonechat_mam import fulltext
+from stonechat_mam import catalogue, fulltext
+from stonechat_mam.catalogue import Catalogue
 from stonechat_mam.ids import Ids
 from stonechat_mam.index import Index
 from stonechat_mam.retention import Retention
@@ -25,6 +26,8 @@ from stonechat_mam.tables import HOSTS, MESSAGES, hash_of
 _COLUMNS = ("account", "id", "stamp", "peer", "full_peer", "origin", "text", "stanza")
 # Inline: the numbers that the database gives are not asked for.
 _INSERT = insert(MESSAGES).inline()
+
+_LAST_ID = select(HOSTS.c.last_id).where(HOSTS.c.host == bindparam("its_host"))
 
 _LOOK_SECONDS = 0.002
 
@@ -60,9 +63,12 @@ class Recorder:
         self.index = index
         self._is_searchable = is_searchable
         self._batcher = Batcher[Row](host, self.write_rows, limit=MAX_WAITING)
+        self.catalogue = Catalogue(host, lambda: self._committed)
         self._added = self._committed = 0
-        # The last row of each account, counted like these; empty when all are committed.
+        # The last row of each account, counted like these; empty when all can be found.
         self._last_of: dict[int, int] = {}
+        # The last id that the writer has ever tried to write.
+        self._tried = 0
 
     def record(self, account: int, peer: JID, sender: JID, message: Message) -> int:
         """Archive a message and return its id; its sender hears no `<a/>` before the commit.
@@ -110,38 +116,52 @@ class Recorder:
 
     def _written(self, release: Callable[[], None] | None = None) -> None:
         self._committed += 1
-        if self._committed == self._added:
-            self._last_of.clear()
         if release is not None:
             release()
+        self.catalogue.may_be_due()
 
     def wait_for(self, account: int, seconds: float = 4.0) -> bool:
-        """Wait until all that an account has in the archive so far is committed.
+        """Wait until all that an account has in the archive so far can be found.
 
-        False if that takes too long. What comes meanwhile is not waited for.
+        False if that takes too long, or fails. What comes meanwhile is not waited for.
         """
         last = self._last_of.get(account, 0)
         with gevent.Timeout(seconds, False):
             while self._committed < last:
                 gevent.sleep(_LOOK_SECONDS)
-        return self._committed >= last
+        self.catalogue.bring_to(min(last, self._committed))
+        entered = self.catalogue.entered
+        if entered == self._added:
+            self._last_of.clear()
+        return entered >= last
 
     def close(self) -> None:
-        """Have everything committed."""
+        """Have everything committed, and what was committed catalogued."""
         if not self._batcher.flush():
             self._host.log.error("messages not archived", messages=len(self._batcher))
+        self.catalogue.bring_to(self._committed)
 
     def write_rows(self, connection: Connection, rows: Sequence[Row]) -> None:
         """Write rows of this host, in order; they may have been written before."""
+        if rows[0].values[1] <= self._tried:
+            # A commit whose outcome nobody knew is repeated, or row by row what failed.
+            last_id = connection.execute(_LAST_ID, {"its_host": self._host.name}).scalar() or 0
+            rows = [row for row in rows if row.values[1] > last_id]
+            if not rows:
+                return
+        self._tried = rows[-1].values[1]
         index = self.index
         last = index.last(connection) if index is not None else 0
         _insert(connection, [row.values for row in rows])
         if index is not None:
             index.add(connection, last)
-        for row in rows:
-            if row.retraction is not None:
-                account, id_, _, peer, *_ = row.values
-                bury(connection, account, peer, id_, row.retraction)
+        retractions = [row for row in rows if row.retraction is not None]
+        if retractions:
+            while not catalogue.enter(connection):
+                pass
+        for values, retraction in retractions:
+            account, id_, _, peer, *_ = values
+            bury(connection, account, peer, id_, retraction)
         # So that ids go on from here, should the clock be set back while we are stopped.
         state = {
             "host": self._host.name,
@@ -152,17 +172,10 @@ class Recorder:
 
 
 def _insert(connection: Connection, values: Sequence[tuple[Any, ...]]) -> None:
-    """Insert rows, quickly; those that are there already stay as they are."""
+    """Insert rows, past what SQLAlchemy does for each value: it costs as much as the insert."""
     statement, in_order = _compiled(connection)
     given = values if in_order else [dict(zip(_COLUMNS, row, strict=True)) for row in values]
-    try:
-        with connection.begin_nested():
-            # Past what SQLAlchemy does for each value: it costs as much as the insert.
-            connection.exec_driver_sql(statement, given)
-    except exc.IntegrityError:
-        # A commit whose outcome nobody knew has been repeated.
-        rows = [dict(zip(_COLUMNS, row, strict=True)) for row in values]
-        upsert(connection, MESSAGES, rows, keys=("account", "id"))
+    connection.exec_driver_sql(statement, given)
 
 
 def _compiled(connection: Connection) -> tuple[str, bool]:

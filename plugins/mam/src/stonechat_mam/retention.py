@@ -8,8 +8,9 @@ import gevent
 from sqlalchemy import Connection, bindparam, delete, func, select
 
 from stonechat.host import Host
+from stonechat_mam import catalogue
 from stonechat_mam.ids import LARGEST
-from stonechat_mam.tables import ACCOUNTS, MESSAGES
+from stonechat_mam.tables import ACCOUNTS, CATALOGUE, MESSAGES
 
 # Of one transaction: others want to write too.
 DELETED_AT_ONCE = 500
@@ -20,7 +21,7 @@ PAUSE_SECONDS = 0.005
 # Accounts to count again, at the next time; more are not remembered, but they come again.
 MAX_TOUCHED = 50_000
 
-_columns = MESSAGES.c
+_columns = CATALOGUE.c
 _IS_OLD = (
     _columns.account == bindparam("its_account"),
     _columns.id < bindparam("before"),
@@ -28,7 +29,10 @@ _IS_OLD = (
 _LAST_OF_BATCH = (
     select(_columns.id).where(*_IS_OLD).order_by(_columns.id).limit(1).offset(bindparam("at_once"))
 )
-_DELETE = delete(MESSAGES).where(*_IS_OLD)
+_DELETE_MESSAGES = delete(MESSAGES).where(
+    MESSAGES.c.number.in_(select(_columns.number).where(*_IS_OLD))
+)
+_DELETE_PLACES = delete(CATALOGUE).where(*_IS_OLD)
 _HAS_OLD = select(_columns.id).where(*_IS_OLD).limit(1)
 _BEYOND = (
     select(_columns.id)
@@ -78,7 +82,9 @@ class Retention:
             last = connection.execute(_LAST_OF_BATCH, values | limit).scalar()
             if last is not None:
                 values["before"] = last
-            return connection.execute(_DELETE, values).rowcount, last is None
+            connection.execute(_DELETE_MESSAGES, values)
+            catalogue.give_back(connection)
+            return connection.execute(_DELETE_PLACES, values).rowcount, last is None
 
         deleted = 0
         while True:

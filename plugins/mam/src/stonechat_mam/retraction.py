@@ -14,7 +14,7 @@ from stonechat.stanza import Message, Stanza
 from stonechat.timestamps import written
 from stonechat.xml import Element
 from stonechat_mam.rules import NS_RETRACT
-from stonechat_mam.tables import MESSAGES
+from stonechat_mam.tables import CATALOGUE, MESSAGES
 
 NS_MUC_USER = "http://jabber.org/protocol/muc#user"
 
@@ -25,23 +25,27 @@ MAX_LOOKED_THROUGH = 20_000
 _MAX_CANDIDATES = 20
 
 _conversation = (
-    select(MESSAGES.c.number, MESSAGES.c.id, MESSAGES.c.origin)
+    select(CATALOGUE.c.id, CATALOGUE.c.origin)
     .where(
-        MESSAGES.c.account == bindparam("its_account"),
-        MESSAGES.c.peer == bindparam("its_peer"),
-        MESSAGES.c.id < bindparam("before"),
+        CATALOGUE.c.account == bindparam("its_account"),
+        CATALOGUE.c.peer == bindparam("its_peer"),
+        CATALOGUE.c.id < bindparam("before"),
     )
-    .order_by(MESSAGES.c.id.desc())
+    .order_by(CATALOGUE.c.id.desc())
     .limit(bindparam("most"))
     .subquery()
 )
 _FIND = (
-    select(_conversation.c.number)
+    select(_conversation.c.id)
     .where(_conversation.c.origin == bindparam("its_origin"))
     .order_by(_conversation.c.id.desc())
     .limit(_MAX_CANDIDATES)
 )
-_READ = select(MESSAGES.c.stanza).where(MESSAGES.c.number == bindparam("its_number"))
+_READ = (
+    select(MESSAGES.c.number, MESSAGES.c.stanza)
+    .join(CATALOGUE, CATALOGUE.c.number == MESSAGES.c.number)
+    .where(CATALOGUE.c.account == bindparam("its_account"), CATALOGUE.c.id == bindparam("its_id"))
+)
 _REPLACE = (
     update(MESSAGES)
     .where(MESSAGES.c.number == bindparam("its_number"))
@@ -91,8 +95,9 @@ def bury(connection: Connection, account: int, peer: int, id_: int, given: Retra
             "most": MAX_LOOKED_THROUGH,
         },
     )
-    for number in found.scalars().all():
-        octets = connection.execute(_READ, {"its_number": number}).scalar_one()
+    for its_id in found.scalars().all():
+        key = {"its_account": account, "its_id": its_id}
+        number, octets = connection.execute(_READ, key).one()
         if (message := _readable(octets)) is not None and _is_meant(message, given):
             connection.execute(
                 _REPLACE, {"its_number": number, "tombstone": _tombstone(message, given)}

@@ -1,4 +1,4 @@
-"""The tables of the archive.
+"""The tables of the archive: a log of messages, and a catalogue of it (`catalogue`).
 
 Messages name their account by a number and the people by hashes: with addresses spelled
 out in both indexes, writing a message cost twice as much processor time, and half of what
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 from hashlib import blake2b
+from typing import TYPE_CHECKING
 
 from sqlalchemy import (
     BigInteger,
@@ -20,6 +21,10 @@ from sqlalchemy import (
     Table,
     UnicodeText,
     UniqueConstraint,
+    column,
+    insert,
+    select,
+    table,
 )
 
 from stonechat.storage import (
@@ -32,7 +37,10 @@ from stonechat.storage import (
     host_column,
 )
 
-__all__ = ["ACCOUNTS", "HOSTS", "MESSAGES", "SCHEMA", "hash_of"]
+if TYPE_CHECKING:
+    from alembic.operations import Operations
+
+__all__ = ["ACCOUNTS", "CATALOGUE", "HOSTS", "MESSAGES", "SCHEMA", "STATE", "hash_of"]
 
 # As long as a stanza may be, and compared octet by octet: what is searched is folded before.
 _LongText = (
@@ -73,6 +81,7 @@ ACCOUNTS = Table(
     UniqueConstraint("host", "localpart"),
 )
 
+# The log: messages in the order they came.
 MESSAGES = Table(
     "mam_messages",
     _metadata,
@@ -88,13 +97,47 @@ MESSAGES = Table(
     # What can be searched; null where there is nothing, or it is not wanted.
     Column("text", _LongText),
     Column("stanza", StanzaBytes, nullable=False),
-    UniqueConstraint("account", "id"),
-    # The origin is here so that the message a retraction means is found without reading
-    # those it does not mean.
-    Index("mam_messages_by_peer", "account", "peer", "id", "origin"),
 )
 
-SCHEMA = Schema("mam", 1, _metadata)
+# The catalogue: where in the log an account's messages lie. Columns are those of the log.
+CATALOGUE = Table(
+    "mam_catalogue",
+    _metadata,
+    Column("account", BigInteger, primary_key=True, autoincrement=False),
+    Column("id", BigInteger, primary_key=True, autoincrement=False),
+    Column("number", BigInteger, nullable=False),
+    Column("peer", BigInteger, nullable=False),
+    Column("origin", BigInteger, nullable=False),
+    # All columns: the way to a message is one step shorter, and the message that a retraction
+    # means is found without reading those it does not mean.
+    Index("mam_catalogue_by_peer", "account", "peer", "id", "origin", "number"),
+    sqlite_with_rowid=False,
+)
+
+# `catalogued`: the number of the last message that is in the catalogue.
+STATE = Table(
+    "mam_state",
+    _metadata,
+    Column("name", String(20), primary_key=True),
+    Column("value", BigInteger, nullable=False),
+)
+
+
+def _lay_out_as_a_log(op: Operations) -> None:
+    """Version 2: messages had their indexes beside them."""
+    connection = op.get_bind()
+    CATALOGUE.create(connection)
+    STATE.create(connection)
+    op.drop_index("mam_messages_by_peer", "mam_messages")
+    op.rename_table("mam_messages", "mam_messages_1")
+    MESSAGES.create(connection)
+    columns = [column.name for column in MESSAGES.columns]
+    old = table("mam_messages_1", *map(column, columns))
+    op.execute(insert(MESSAGES).from_select(columns, select(old)))
+    op.drop_table("mam_messages_1")
+
+
+SCHEMA = Schema("mam", 2, _metadata, {2: _lay_out_as_a_log})
 
 # Longer texts are hashed each time, so that the cache has a bound in bytes too.
 _MAX_CACHED_TEXT = 256

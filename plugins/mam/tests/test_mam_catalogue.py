@@ -1,0 +1,167 @@
+"""The catalogue: whatever becomes of it, what is in the log is found."""
+
+import pytest
+from sqlalchemy import func, select, text
+
+from stonechat_mam import catalogue, index
+from stonechat_mam.catalogue import Catalogue
+from stonechat_mam.tables import CATALOGUE
+
+JULIET = "juliet@capulet.example"
+ROMEO = "romeo@capulet.example"
+
+
+def entered(server):
+    """How many messages are in the catalogue."""
+    return server.kernel.store.read(
+        lambda connection: connection.execute(select(func.count(CATALOGUE.c.id))).scalar_one()
+    )
+
+
+def say(sender, to, texts):
+    for line in texts:
+        sender.message(to, line)
+
+
+def test_nothing_is_entered_before_it_is_worth_while(server, capulet, juliet, romeo, until):
+    say(romeo, JULIET, "123")
+    recorder = capulet.plugin("mam").archive.recorder
+    until(lambda: recorder._committed == 6, "the commit")
+    assert entered(server) == 0
+
+
+def test_many_are_entered_together(server, capulet, romeo, until, monkeypatch):
+    monkeypatch.setattr(catalogue, "ENTERED_TOGETHER", 6)
+    say(romeo, JULIET, "12")
+    capulet.create_account("juliet")
+    say(romeo, JULIET, "345")
+    until(lambda: entered(server) >= 6, "the catalogue")
+
+
+def test_the_last_ones_do_not_wait_for_ever(server, capulet, juliet, romeo, until):
+    say(romeo, JULIET, "1")
+    until(lambda: capulet.plugin("mam").archive.recorder._committed == 2, "the commit")
+    server.clock.advance(catalogue.ENTERED_EVERY)
+    until(lambda: entered(server) == 2, "the catalogue")
+
+
+def test_who_asks_finds_what_was_said_a_moment_ago(juliet, romeo, ask):
+    for number in range(5):
+        juliet.message(ROMEO, str(number))
+        assert len(ask(juliet).results) == len(ask(romeo).results) == number + 1
+
+
+def test_messages_are_entered_a_few_at_a_time(server, juliet, romeo, ask, monkeypatch):
+    monkeypatch.setattr(catalogue, "ENTERED_AT_ONCE", 2)
+    say(romeo, JULIET, "1234567")
+    assert ask(juliet).bodies == list("1234567")
+    assert entered(server) == 14
+
+
+def test_what_a_crash_has_left_is_found_after_it(server, capulet, juliet, romeo, ask, monkeypatch):
+    say(romeo, JULIET, "12")
+    with monkeypatch.context() as crash:
+        crash.setattr(Catalogue, "bring_to", lambda self, committed: None)
+        server.restart()
+    assert entered(server) == 4  # by the new server's start
+    again = next(iter(server._hosts.values())).connect(f"{JULIET}/balcony")
+    assert ask(again).bodies == ["1", "2"]
+
+
+def test_a_number_that_comes_again_is_entered_again(server, capulet, juliet, romeo, ask):
+    """The database gives the numbers of the last messages again once these are deleted."""
+    juliet.message(JULIET, "to myself")
+    romeo.message(JULIET, "1")
+    assert len(ask(juliet).results) == 2
+    server.command("mam-delete", jid=JULIET)
+    server.command("mam-delete", jid=ROMEO)
+    say(romeo, JULIET, "23")
+    assert ask(juliet).bodies == ask(romeo).bodies == ["2", "3"]
+
+
+def test_what_others_have_not_entered_yet_survives_a_deletion(
+    server, capulet, juliet, romeo, ask, monkeypatch
+):
+    romeo.message(JULIET, "1")
+    ask(romeo)
+    # Juliet's is behind what is deleted, and in nobody's catalogue when that happens.
+    juliet.message(JULIET, "2")
+    server.command("mam-delete", jid=ROMEO)
+    assert ask(juliet).bodies == ["1", "2"]
+
+
+def test_two_hosts_enter_what_both_have_written(server, ask):
+    one = server.host("capulet.example", mam={})
+    other = server.host("montague.example", mam={})
+    juliet = one.connect(f"{JULIET}/balcony")
+    romeo = other.connect("romeo@montague.example/orchard")
+    romeo.message(JULIET, "1")
+    assert ask(romeo).bodies == ask(juliet).bodies == ["1"]
+    romeo.message(JULIET, "2")
+    assert ask(juliet).bodies == ask(romeo).bodies == ["1", "2"]
+
+
+def test_while_nothing_can_be_entered_the_rest_is_shown(
+    server, capulet, juliet, romeo, ask, monkeypatch, until
+):
+    romeo.message(JULIET, "1")
+    assert ask(juliet).bodies == ["1"]
+    server.expect_errors()
+    recorder = capulet.plugin("mam").archive.recorder
+    with monkeypatch.context() as broken:
+        broken.setattr(catalogue, "_ENTER", text("INSERT INTO nowhere VALUES (:after, :until)"))
+        romeo.message(JULIET, "2")
+        until(lambda: recorder._committed == 4, "the commit")
+        answer = ask(juliet)
+        assert answer.bodies == ["1"]
+        assert answer.fin.get("stable") == "false"
+        assert server.logged("catalogue of messages not updated")
+    assert ask(juliet).bodies == ["1", "2"]
+
+
+@pytest.mark.parametrize("fulltext", ["scan", "index"])
+def test_an_archive_without_a_catalogue_gets_one(server, ask, fulltext):
+    """As the first version has left it."""
+    host = server.host("capulet.example", mam={"fulltext": fulltext})
+    juliet = host.connect(f"{JULIET}/balcony")
+    romeo = host.connect(f"{ROMEO}/orchard")
+    say(romeo, JULIET, ["the sun", "the moon"])
+    ids = ask(juliet).ids
+    server.kernel.store.write(_as_version_1)
+    server.restart()
+    host = next(iter(server._hosts.values()))
+    juliet = host.connect(f"{JULIET}/balcony")
+    assert ask(juliet).ids == ids
+    assert ask(juliet, with_=ROMEO, rsm={"max": 1, "before": ""}).bodies == ["the moon"]
+    juliet.message(JULIET, "the stars")
+    assert ask(juliet).bodies == ["the sun", "the moon", "the stars"]
+    assert ask(juliet, fulltext="moon").bodies == ["the moon"]
+    assert ask(juliet, fulltext="stars").bodies == ["the stars"]
+
+
+def _as_version_1(connection):
+    triggers = connection.exec_driver_sql(
+        "SELECT count(*) FROM sqlite_schema WHERE type = 'trigger' AND tbl_name = 'mam_messages'"
+    ).scalar_one()
+    for statement in _VERSION_1.split(";"):
+        connection.exec_driver_sql(statement)
+    if triggers:
+        for statement in index._CREATE:
+            connection.execute(statement)
+
+
+_VERSION_1 = """
+DROP TABLE mam_catalogue;
+DROP TABLE mam_state;
+CREATE TABLE old (
+    number INTEGER NOT NULL, account BIGINT NOT NULL, id BIGINT NOT NULL, stamp BIGINT NOT NULL,
+    peer BIGINT NOT NULL, full_peer BIGINT NOT NULL, origin BIGINT NOT NULL, text TEXT,
+    stanza BLOB NOT NULL, PRIMARY KEY (number), UNIQUE (account, id)
+);
+INSERT INTO old SELECT number, account, id, stamp, peer, full_peer, origin, text, stanza
+    FROM mam_messages;
+DROP TABLE mam_messages;
+ALTER TABLE old RENAME TO mam_messages;
+CREATE INDEX mam_messages_by_peer ON mam_messages (account, peer, id, origin);
+UPDATE stonechat_schema SET version = 1 WHERE name = 'mam'
+"""
