@@ -6,12 +6,13 @@ import subprocess
 import sys
 
 import pytest
-from witnesses import DEADLINE, until
+from witnesses import DEADLINE
 from witnesses.cast import PASSWORD
 from witnesses.node import CAPULET, has_ipv6
-from witnesses.own_client import OwnClient
-from witnesses.pipes import PyOpenSslPipe, ask_for_tls, open_socket
+from witnesses.own_client import secured
+from witnesses.pipes import open_socket
 
+from stonechat.testing import until
 from stonechat.testing.process import LOCALHOST, free_port
 
 JULIET = "juliet@capulet.example"
@@ -28,8 +29,7 @@ needs_ipv6 = pytest.mark.skipif(not has_ipv6(), reason="there is no IPv6 on this
 
 def log_in(connection, node):
     """Log in as Juliet over a connection that is open; returns what an administrator sees."""
-    ask_for_tls(connection, CAPULET)
-    client = OwnClient(PyOpenSslPipe(connection, CAPULET, node.authority.file), CAPULET)
+    client = secured(connection, CAPULET, node.authority.file)
     client.log_in_at_once("PLAIN", f"\0juliet\0{PASSWORD}")
     jid = client.bind("balcony")
     (session,) = node.sessions(jid)

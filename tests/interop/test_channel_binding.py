@@ -9,54 +9,8 @@ from OpenSSL import SSL
 from scramp import ScramClient
 from witnesses.cast import PASSWORD
 from witnesses.node import CAPULET
-from witnesses.own_client import LoginRefused, OwnClient
-from witnesses.pipes import PyOpenSslPipe, SClientPipe, ask_for_tls, open_socket
+from witnesses.own_client import LoginRefused
 from witnesses.scram import HASHES, OwnScram
-
-# Wrong logins make the next one of the same account wait.
-NAMES = iter(f"servant{number}" for number in range(100))
-
-
-@pytest.fixture
-def name(cast):
-    """The localpart of an account."""
-    name = next(NAMES)
-    cast.account(f"{name}@{CAPULET}")
-    return name
-
-
-@pytest.fixture
-def connect(node):
-    """Opens a stream by pyOpenSSL."""
-    pipes = []
-
-    def connect(version=SSL.TLS1_3_VERSION, *, direct_tls=False):
-        connection = open_socket(node.direct if direct_tls else node.starttls)
-        if not direct_tls:
-            ask_for_tls(connection, CAPULET)
-        pipe = PyOpenSslPipe(connection, CAPULET, node.authority.file, version=version)
-        pipes.append(pipe)
-        return OwnClient(pipe, CAPULET)
-
-    yield connect
-    for pipe in pipes:
-        pipe.close()
-
-
-@pytest.fixture
-def connect_by_program(needs, node):
-    """Opens a stream by `openssl s_client`."""
-    needs("openssl")
-    pipes = []
-
-    def connect(*options):
-        pipe = SClientPipe(node.starttls, CAPULET, node.authority.file, *options)
-        pipes.append(pipe)
-        return OwnClient(pipe, CAPULET)
-
-    yield connect
-    for pipe in pipes:
-        pipe.close()
 
 
 def binding(client, type):
@@ -80,8 +34,8 @@ def test_the_exporter_of_tls_1_3_binds_a_login(connect, name, mechanism, direct_
 
 
 @pytest.mark.parametrize("mechanism", HASHES)
-def test_openssl_s_client_exports_the_same_value(connect_by_program, name, mechanism):
-    client = connect_by_program("-tls1_3")
+def test_openssl_s_client_exports_the_same_value(connect, name, mechanism):
+    client = connect(by_program="-tls1_3")
     scram = OwnScram(f"{mechanism}-PLUS", name, PASSWORD, binding(client, "tls-exporter"))
     client.log_in(scram)
     assert client.bind("balcony") == f"{name}@{CAPULET}/balcony"
@@ -100,10 +54,8 @@ def test_the_certificate_of_the_server_binds_a_login_of_scramp(connect, name, me
 
 
 @pytest.mark.parametrize("version", ["-tls1_2", "-tls1_3"])
-def test_the_certificate_that_s_client_saw_binds_a_login_of_scramp(
-    connect_by_program, name, version
-):
-    client = connect_by_program(version)
+def test_the_certificate_that_s_client_saw_binds_a_login_of_scramp(connect, name, version):
+    client = connect(by_program=version)
     end_point = binding(client, "tls-server-end-point")
     client.log_in(ScramClient(["SCRAM-SHA-256-PLUS"], name, PASSWORD, channel_binding=end_point))
 
@@ -145,9 +97,9 @@ def test_a_client_that_was_not_shown_plus_is_told_of_the_downgrade(connect, name
         connect().log_in(OwnScram("SCRAM-SHA-256", name, PASSWORD, flag="y"))
 
 
-def test_on_tls_1_2_there_is_no_exporter(connect_by_program, name):
+def test_on_tls_1_2_there_is_no_exporter(connect, name):
     # s_client would export something, but not by the rules of RFC 9266.
-    client = connect_by_program("-tls1_2")
+    client = connect(by_program="-tls1_2")
     with pytest.raises(LoginRefused, match="not-authorized"):
         client.log_in(
             OwnScram("SCRAM-SHA-256-PLUS", name, PASSWORD, binding(client, "tls-exporter"))

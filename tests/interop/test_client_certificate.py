@@ -4,28 +4,19 @@ import pytest
 from witnesses.authority import Authority
 from witnesses.cast import PASSWORD
 from witnesses.node import CAPULET
-from witnesses.own_client import LoginRefused, OwnClient
-from witnesses.people import LoginFailed
-from witnesses.pipes import PyOpenSslPipe, open_socket
+from witnesses.own_client import LoginRefused
+
+from stonechat.testing import LoginFailed
 
 JULIET = "juliet@capulet.example"
 
 
 @pytest.fixture
-def connect(node):
+def present(connect):
     """Opens a stream on the port that asks for certificates, with one of them."""
-    pipes = []
-
-    def connect(certificate, domain=CAPULET):
-        pipe = PyOpenSslPipe(
-            open_socket(node.direct), domain, node.authority.file, certificate=certificate
-        )
-        pipes.append(pipe)
-        return OwnClient(pipe, domain)
-
-    yield connect
-    for pipe in pipes:
-        pipe.close()
+    return lambda certificate, domain=CAPULET: connect(
+        direct_tls=True, certificate=certificate, domain=domain
+    )
 
 
 def test_slixmpp_logs_in_by_a_certificate_alone(cast, node):
@@ -43,28 +34,28 @@ def test_slixmpp_logs_in_by_a_certificate_alone(cast, node):
 
 
 @pytest.mark.parametrize("authzid", ["", JULIET])
-def test_the_account_may_be_named_or_taken_from_the_certificate(cast, connect, node, authzid):
+def test_the_account_may_be_named_or_taken_from_the_certificate(cast, present, node, authzid):
     cast.account(JULIET)
-    client = connect(node.client_authority.for_account(JULIET))
+    client = present(node.client_authority.for_account(JULIET))
     assert client.mechanisms[0] == "EXTERNAL"
     client.log_in_at_once("EXTERNAL", authzid)
     assert client.bind("balcony") == f"{JULIET}/balcony"
 
 
-def test_of_several_accounts_one_has_to_be_named(cast, connect, node):
+def test_of_several_accounts_one_has_to_be_named(cast, present, node):
     cast.account(JULIET)
     cast.account("nurse@capulet.example")
     certificate = node.client_authority.for_account(JULIET, "nurse@capulet.example")
-    client = connect(certificate)
+    client = present(certificate)
     with pytest.raises(LoginRefused, match="invalid-authzid"):
         client.log_in_at_once("EXTERNAL", "")
     client.log_in_at_once("EXTERNAL", "nurse@capulet.example")
     assert client.bind("house") == "nurse@capulet.example/house"
 
 
-def test_nobody_logs_in_by_the_certificate_of_another(cast, connect, node):
+def test_nobody_logs_in_by_the_certificate_of_another(cast, present, node):
     cast.account(JULIET)
-    client = connect(node.client_authority.for_account("tybalt@capulet.example"))
+    client = present(node.client_authority.for_account("tybalt@capulet.example"))
     with pytest.raises(LoginRefused, match="not-authorized"):
         client.log_in_at_once("EXTERNAL", JULIET)
     cast.account("tybalt@capulet.example")
@@ -72,27 +63,27 @@ def test_nobody_logs_in_by_the_certificate_of_another(cast, connect, node):
         client.log_in_at_once("EXTERNAL", JULIET)
 
 
-def test_a_certificate_is_for_the_host_that_it_names(cast, connect, node):
+def test_a_certificate_is_for_the_host_that_it_names(cast, present, node):
     cast.account(JULIET)
     cast.account("juliet@montague.example")
-    client = connect(node.client_authority.for_account(JULIET), "montague.example")
+    client = present(node.client_authority.for_account(JULIET), "montague.example")
     assert "EXTERNAL" not in client.mechanisms
     both = node.client_authority.for_account(JULIET, "juliet@montague.example")
-    connect(both, "montague.example").log_in_at_once("EXTERNAL", "")
+    present(both, "montague.example").log_in_at_once("EXTERNAL", "")
 
 
-def test_a_certificate_outlives_an_account_in_vain(cast, connect, node):
+def test_a_certificate_outlives_an_account_in_vain(cast, present, node):
     certificate = node.client_authority.for_account("rosaline@capulet.example")
     with pytest.raises(LoginRefused, match="not-authorized"):
-        connect(certificate).log_in_at_once("EXTERNAL", "rosaline@capulet.example")
+        present(certificate).log_in_at_once("EXTERNAL", "rosaline@capulet.example")
 
 
 def test_a_certificate_of_an_unknown_authority_opens_nothing_but_does_no_harm(
-    cast, connect, tmp_path
+    cast, present, tmp_path
 ):
     cast.account(JULIET)
     certificate = Authority(tmp_path, "Forgers").for_account(JULIET)
-    client = connect(certificate)
+    client = present(certificate)
     assert "EXTERNAL" not in client.mechanisms
     with pytest.raises(LoginRefused, match="invalid-mechanism"):
         client.log_in_at_once("EXTERNAL", JULIET)
@@ -103,13 +94,13 @@ def test_a_certificate_of_an_unknown_authority_opens_nothing_but_does_no_harm(
     assert juliet.mechanism == "SCRAM-SHA-512"
 
 
-def test_an_authority_for_servers_does_not_vouch_for_clients(cast, connect, node):
+def test_an_authority_for_servers_does_not_vouch_for_clients(cast, present, node):
     cast.account(JULIET)
-    assert "EXTERNAL" not in connect(node.authority.for_account(JULIET)).mechanisms
+    assert "EXTERNAL" not in present(node.authority.for_account(JULIET)).mechanisms
 
 
-def test_without_a_certificate_there_is_no_external(cast, connect):
+def test_without_a_certificate_there_is_no_external(cast, present):
     cast.account(JULIET)
-    assert "EXTERNAL" not in connect(None).mechanisms
+    assert "EXTERNAL" not in present(None).mechanisms
     with pytest.raises(LoginFailed):
         cast.stranger(f"{JULIET}/balcony", direct_tls=True, mechanism="EXTERNAL").connect()

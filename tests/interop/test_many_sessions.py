@@ -7,11 +7,12 @@ import ssl
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from witnesses import until
 from witnesses.cast import PASSWORD
 from witnesses.node import CAPULET
 from witnesses.own_client import OwnClient
 from witnesses.pipes import ask_for_tls, open_socket
+
+from stonechat.testing import until
 
 ACCOUNTS = 50
 RESOURCES = 10  # no more than an account may have by default

@@ -13,8 +13,7 @@ import pytest
 from OpenSSL import SSL
 from witnesses.cast import PASSWORD, Cast
 from witnesses.node import CAPULET, Node
-from witnesses.own_client import OwnClient
-from witnesses.pipes import PyOpenSslPipe, SClientPipe, ask_for_tls, open_socket
+from witnesses.pipes import PyOpenSslPipe, ask_for_tls, open_socket
 from witnesses.scram import OwnScram
 
 SASL2 = "{urn:xmpp:sasl:2}"
@@ -27,8 +26,6 @@ PHONE = "d4565fa7-4d72-4749-b3d3-740edbf87770"
 TABLET = "0d9bf1a1-2a4c-4b7e-9d53-8f1f2c1a3b4c"
 BIND = f"<bind xmlns='{BIND2[1:-1]}'><tag>Gate</tag></bind>"
 MESSAGE = "<message to='{to}' type='chat' id='m1'><body>Hist!</body></message>"
-
-NAMES = iter(f"guest{number}" for number in range(100))
 
 
 class ModernNode(Node):
@@ -55,34 +52,6 @@ def cast(node, loop):
     cast = Cast(node, loop)
     yield cast
     cast.close()
-
-
-@pytest.fixture
-def name(cast):
-    """The localpart of an account."""
-    name = next(NAMES)
-    cast.account(f"{name}@{CAPULET}")
-    return name
-
-
-@pytest.fixture
-def connect(node):
-    """Opens streams, by pyOpenSSL or by `openssl s_client`."""
-    pipes = []
-
-    def connect(version=SSL.TLS1_3_VERSION, *, by_program=False):
-        if by_program:
-            pipe = SClientPipe(node.starttls, CAPULET, node.authority.file, "-tls1_3")
-        else:
-            connection = open_socket(node.starttls)
-            ask_for_tls(connection, CAPULET)
-            pipe = PyOpenSslPipe(connection, CAPULET, node.authority.file, version=version)
-        pipes.append(pipe)
-        return OwnClient(pipe, CAPULET)
-
-    yield connect
-    for pipe in pipes:
-        pipe.close()
 
 
 def b64(data):
@@ -181,7 +150,7 @@ def test_scram_tells_in_both_profiles_what_was_advertised(connect, name):
 # Logging in
 
 
-@pytest.mark.parametrize("by_program", [False, True], ids=["pyOpenSSL", "s_client"])
+@pytest.mark.parametrize("by_program", ["", "-tls1_3"], ids=["pyOpenSSL", "s_client"])
 def test_a_login_bound_to_the_exporter_binds_a_resource_too(connect, node, name, by_program):
     success = log_in(connect(by_program=by_program), name, BIND)
     jid = success.findtext(f"{SASL2}authorization-identifier")
@@ -301,7 +270,7 @@ KINDS = [
 
 
 @pytest.mark.parametrize(("mechanism", "type"), KINDS)
-@pytest.mark.parametrize("by_program", [False, True], ids=["pyOpenSSL", "s_client"])
+@pytest.mark.parametrize("by_program", ["", "-tls1_3"], ids=["pyOpenSSL", "s_client"])
 def test_a_token_opens_the_account_on_another_connection(
     connect, node, name, mechanism, type, by_program
 ):
@@ -338,7 +307,7 @@ def test_with_a_count_the_same_login_opens_nothing_a_second_time(connect, name):
 
 
 def test_tokens_of_others_and_of_other_clients_open_nothing(cast, connect, name):
-    other = next(NAMES)
+    other = "tybalt"
     cast.account(f"{other}@{CAPULET}")
     kind = ("HT-SHA-256-NONE", "")
     token = new_token(connect(), other, kind[0])

@@ -1,9 +1,10 @@
 """profanity, a client in C for the terminal: logs in, chats, and keeps a roster."""
 
 import pytest
-from witnesses import until
 from witnesses.cast import PASSWORD
 from witnesses.profanity import Profanity
+
+from stonechat.testing import until
 
 JULIET = "juliet@capulet.example"
 ROMEO = "romeo@montague.example"
@@ -118,9 +119,8 @@ def test_a_roster_is_kept(cast, juliet):
     # Another client of hers sees the same, and what it changes she sees.
     other = cast.login(f"{JULIET}/chamber")
     assert other.get_roster()[ROMEO]["groups"] == ["Verona"]
-    other.run(
-        lambda: other.client.update_roster(ROMEO, name="Montague", subscription="none", groups=[])
-    )
+    changed = {"name": "Montague", "subscription": "none", "groups": []}
+    other.run(lambda: other.xmpp.update_roster(ROMEO, **changed))
     juliet.see("Montague")
     juliet.type(f"/roster remove {ROMEO}")
     other.push(ROMEO, "remove")

@@ -1,9 +1,9 @@
 """slixmpp makes an account in-band, changes its password, and gives it up (XEP-0077)."""
 
 import pytest
-from slixmpp.exceptions import IqError
 from witnesses.cast import PASSWORD
-from witnesses.people import LoginFailed
+
+from stonechat.testing import LoginFailed
 
 JULIET = "juliet@capulet.example"
 NURSE = "nurse@capulet.example"
@@ -30,15 +30,12 @@ def test_a_name_that_is_taken_cannot_be_registered(cast):
     impostor = cast.stranger(f"{JULIET}/alley", "another password", registers=True)
     with pytest.raises(LoginFailed, match="not registered") as refusal:
         impostor.connect()
-    error = refusal.value.args[1]
-    assert isinstance(error, IqError)
-    assert error.condition == "conflict"
+    assert impostor.error_of(refusal.value.args[1].iq).condition == "conflict"
 
 
 def test_a_changed_password_logs_in_and_the_old_one_does_not(cast):
     juliet = cast.login(f"{JULIET}/balcony")
-    change = juliet.client.plugin["xep_0077"].change_password
-    juliet.run(lambda: change("parting is such sweet sorrow"))
+    juliet.call("xep_0077", "change_password", "parting is such sweet sorrow")
     juliet.sync()  # the session goes on
     for mechanism in ("SCRAM-SHA-1", "SCRAM-SHA-512", "PLAIN"):
         again = cast.stranger(
@@ -58,7 +55,7 @@ def test_an_account_that_is_given_up_is_gone_with_all_its_sessions(cast):
     juliet, elsewhere = cast.login(f"{JULIET}/balcony"), cast.login(f"{JULIET}/chamber")
     elsewhere.available()
     nurse.presence(elsewhere.jid)
-    juliet.run(lambda: juliet.client.plugin["xep_0077"].cancel_registration(timeout=30))
+    juliet.call("xep_0077", "cancel_registration")
     cast.has_removed(JULIET)
     for session in (juliet, elsewhere):
         _, error = session.wait_event("stream_error")

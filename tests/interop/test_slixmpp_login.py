@@ -4,7 +4,8 @@ import ssl
 
 import pytest
 from witnesses.authority import Authority
-from witnesses.people import LoginFailed
+
+from stonechat.testing import LoginFailed
 
 JULIET = "juliet@capulet.example"
 

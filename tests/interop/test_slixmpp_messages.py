@@ -3,7 +3,8 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from witnesses import until
+
+from stonechat.testing import until
 
 JULIET = "juliet@capulet.example"
 ROMEO = "romeo@montague.example"

@@ -7,7 +7,7 @@ NURSE = "nurse@capulet.example"
 
 def keep(person, jid, **item):
     """Add a contact, or change it."""
-    person.run(lambda: person.client.update_roster(jid, timeout=30, **item))
+    person.run(lambda: person.xmpp.update_roster(jid, **item))
 
 
 def test_every_client_of_an_account_learns_of_a_new_contact(cast):
@@ -32,19 +32,19 @@ def test_a_contact_is_renamed_moved_and_removed(cast):
     keep(juliet, NURSE, name="Angelica", groups=[], subscription="none")
     item = juliet.push(NURSE, "none")
     assert (item["name"], item["groups"]) == ("Angelica", [])
-    juliet.run(lambda: juliet.client.del_roster_item(NURSE))
+    juliet.run(lambda: juliet.xmpp.del_roster_item(NURSE))
     juliet.push(NURSE, "remove")
     assert juliet.get_roster() == {}
 
 
 def test_a_client_that_knows_a_version_gets_only_what_has_changed(cast):
     juliet = cast.login(f"{JULIET}/balcony")
-    assert "rosterver" in juliet.client.features
+    assert "rosterver" in juliet.xmpp.features
     juliet.get_roster()
     for number in range(6):
         keep(juliet, f"servant{number}@capulet.example", subscription="none")
         juliet.push(f"servant{number}@capulet.example", "none")
-    known = juliet.roster_version
+    known = juliet.xmpp.client_roster.version
     assert known
     later = cast.login(f"{JULIET}/chamber")
     assert later.get_roster(known) == {}
@@ -142,7 +142,7 @@ def test_removing_a_contact_ends_both_subscriptions(cast):
         person.get_roster()
         person.available()
     juliet.presence(romeo.jid)
-    juliet.run(lambda: juliet.client.del_roster_item(ROMEO))
+    juliet.run(lambda: juliet.xmpp.del_roster_item(ROMEO))
     juliet.push(ROMEO, "remove")
     juliet.presence(romeo.jid, "unavailable")
     romeo.presence(JULIET, "unsubscribe")

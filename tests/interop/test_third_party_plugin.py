@@ -8,12 +8,13 @@ import sys
 import xml.etree.ElementTree as ET
 
 import pytest
-from slixmpp.exceptions import IqError
 from witnesses import DEADLINE
 from witnesses.cast import PASSWORD, Cast
 from witnesses.node import CAPULET, MONTAGUE, Node
-from witnesses.own_client import OwnClient
-from witnesses.pipes import PyOpenSslPipe, ask_for_tls, open_socket
+from witnesses.own_client import secured
+from witnesses.pipes import open_socket
+
+from stonechat.errors import StanzaError
 
 JULIET = "juliet@capulet.example"
 NS_TAVERN = "urn:example:tavern:0"
@@ -120,19 +121,6 @@ def cast(tmp_path, site, loop, monkeypatch):
     node.process.kill()
 
 
-def stonechat(node, *words):
-    """What an operator types; CalledProcessError for what is refused."""
-    return subprocess.run(
-        [sys.executable, "-m", "stonechat.cli", *words, "--config", str(node.process.config_file)],
-        cwd=node.process.directory,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=DEADLINE,
-        check=True,
-    ).stdout
-
-
 def write(tmp_path, more=""):
     """A distribution made by `stonechat plugin new`, with more code at its end."""
     directory = tmp_path / "stonechat-tavern"
@@ -178,9 +166,7 @@ def plugin_list(node, name="tavern"):
 
 def stream_features(node):
     """What a stream offers before and after the login."""
-    connection = open_socket(node.starttls)
-    ask_for_tls(connection, CAPULET)
-    client = OwnClient(PyOpenSslPipe(connection, CAPULET, node.authority.file), CAPULET)
+    client = secured(open_socket(node.starttls), CAPULET, node.authority.file)
     before = ET.tostring(client.features)
     client.log_in_at_once("PLAIN", f"\0juliet\0{PASSWORD}")
     after = ET.tostring(client.features)
@@ -192,22 +178,17 @@ def condition(person, to, namespace=NS_TAVERN):
     """How a request for a namespace is refused; "" if it is not."""
     try:
         person.request("get", ET.Element(f"{{{namespace}}}greeting"), to)
-    except IqError as error:
+    except StanzaError as error:
         return error.condition
     return ""
 
 
 def traces(node, person):
     """All by which a plugin can be noticed from outside."""
-    disco = person.client.plugin["xep_0030"]
-    info = [
-        person.run(lambda jid=jid: disco.get_info(jid=jid, timeout=30))["disco_info"]["features"]
-        for jid in (CAPULET, person.bare)
-    ]
-    items = person.run(lambda: disco.get_items(jid=CAPULET, timeout=30))["disco_items"]["items"]
+    items = person.call("xep_0030", "get_items", jid=CAPULET)
     return {
-        "features": info,
-        "items": items,
+        "features": [person.features(jid) for jid in (CAPULET, person.bare)],
+        "items": items["disco_items"]["items"],
         "stream features": stream_features(node),
         "refusals": [
             condition(person, to) for to in (CAPULET, person.bare, f"tavern.{CAPULET}", MONTAGUE)
@@ -238,12 +219,12 @@ def test_a_plugin_from_the_template_goes_through_its_whole_life(cast, site, tmp_
     assert traces(node, juliet) == before
 
     # Enabled on one host, it answers there.
-    said = stonechat(node, "plugin", "enable", "tavern", CAPULET, '{"greeting": "Salve"}')
+    said = node.process.run("plugin", "enable", "tavern", CAPULET, '{"greeting": "Salve"}')
     assert CAPULET in said
     assert plugin_list(node)[CAPULET] == ("running", "0.1.0")
     assert plugin_list(node)[MONTAGUE] == ("off", "0.1.0")
     assert greet(juliet) == "Salve, juliet!"
-    with pytest.raises(IqError) as refusal:
+    with pytest.raises(StanzaError) as refusal:
         greet(romeo)
     assert refusal.value.condition == "forbidden"
     assert condition(juliet, MONTAGUE) == "service-unavailable"
@@ -251,7 +232,7 @@ def test_a_plugin_from_the_template_goes_through_its_whole_life(cast, site, tmp_
 
     # A new version is taken in without a restart, and keeps its options.
     install(write(tmp_path, SECOND), site)
-    stonechat(node, "plugin", "reload", "tavern", CAPULET)
+    node.process.run("plugin", "reload", "tavern", CAPULET)
     assert plugin_list(node)[CAPULET] == ("running", "0.2.0")
     assert greet(juliet) == greet(juliet, JULIET) == "Salve, juliet!"
     juliet.say(f"vintner@tavern.{CAPULET}", "A cup of sack!")
@@ -260,34 +241,32 @@ def test_a_plugin_from_the_template_goes_through_its_whole_life(cast, site, tmp_
     juliet.say(JULIET, "I am sober")
     assert juliet.message()["body"] == "I am sober"
     assert traces(node, juliet) != before
-    assert f"{JULIET}/chamber" not in stonechat(node, "tavern-guests")
+    assert f"{JULIET}/chamber" not in node.process.run("tavern-guests")
     chamber = cast.login(f"{JULIET}/chamber")
-    assert f"{JULIET}/chamber" in stonechat(node, "tavern-guests")
+    assert f"{JULIET}/chamber" in node.process.run("tavern-guests")
     chamber.leave()
 
     # Disabled, it is as if it had never been there, and nobody's session has suffered.
-    stonechat(node, "plugin", "disable", "tavern")
+    node.process.run("plugin", "disable", "tavern")
     assert traces(node, juliet) == before
     assert set(plugin_list(node).values()) == {("off", "0.2.0")}
     juliet.say(JULIET, "I am drunk")
     assert juliet.message()["body"] == "I am drunk"
-    with pytest.raises(subprocess.CalledProcessError) as unknown:
-        stonechat(node, "tavern-guests")
-    assert unknown.value.returncode == 2
+    assert node.process.command("tavern-guests").returncode == 2
 
     # What was on can be on again.
-    stonechat(node, "plugin", "enable", "tavern", CAPULET)
+    node.process.run("plugin", "enable", "tavern", CAPULET)
     assert greet(juliet) == "Hello, juliet!"
-    stonechat(node, "plugin", "disable", "tavern", CAPULET)
+    node.process.run("plugin", "disable", "tavern", CAPULET)
     assert traces(node, juliet) == before
 
     # Uninstalled, it is unknown.
     for path in site.iterdir():
         shutil.rmtree(path)
     assert plugin_list(node) == {}
-    with pytest.raises(subprocess.CalledProcessError) as unknown:
-        stonechat(node, "plugin", "enable", "tavern", CAPULET)
-    assert "there is no plugin of this name" in unknown.value.stderr
+    unknown = node.process.command("plugin", "enable", "tavern", CAPULET)
+    assert unknown.returncode
+    assert "there is no plugin of this name" in unknown.stderr
     assert node.new_faults() == []
 
 
@@ -296,14 +275,13 @@ def test_a_plugin_that_does_not_start_leaves_nothing_behind(cast, site, tmp_path
     juliet = cast.login(f"{JULIET}/balcony")
     before = traces(node, juliet)
     install(write(tmp_path, BROKEN), site)
-    with pytest.raises(subprocess.CalledProcessError) as refusal:
-        stonechat(node, "plugin", "enable", "tavern", CAPULET)
-    assert refusal.value.returncode == 1
-    assert "tavern does not start: there is no wine" in refusal.value.stderr
+    refusal = node.process.command("plugin", "enable", "tavern", CAPULET)
+    assert refusal.returncode == 1
+    assert "tavern does not start: there is no wine" in refusal.stderr
     assert plugin_list(node)[CAPULET] == ("quarantined", "0.1.0")
     (fault,) = node.new_faults()
     assert fault["plugin"] == "tavern"
-    stonechat(node, "plugin", "disable", "tavern", CAPULET)
+    node.process.run("plugin", "disable", "tavern", CAPULET)
     assert traces(node, juliet) == before
 
 
@@ -313,8 +291,8 @@ def test_a_plugin_in_the_configuration_comes_with_a_reload(cast, site, tmp_path)
     before = traces(node, juliet)
     install(write(tmp_path), site)
     node.configure(tavern={"greeting": "God ye good morrow"})
-    assert "plugin tavern is switched on" in stonechat(node, "reload")
+    assert "plugin tavern is switched on" in node.process.run("reload")
     assert greet(juliet) == "God ye good morrow, juliet!"
     node.configure()
-    assert "plugin tavern is switched off" in stonechat(node, "reload")
+    assert "plugin tavern is switched off" in node.process.run("reload")
     assert traces(node, juliet) == before

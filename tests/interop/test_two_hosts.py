@@ -1,21 +1,16 @@
 """Two virtual hosts in one server: each has its own accounts and plugins, and they meet."""
 
 import pytest
-from slixmpp.exceptions import IqError
-from witnesses.people import LoginFailed
+
+from stonechat.errors import StanzaError
+from stonechat.testing import LoginFailed
 
 CAPULET, MONTAGUE = "capulet.example", "montague.example"
 
 
-def features(person, domain):
-    plugin = person.client.plugin["xep_0030"]
-    return person.run(lambda: plugin.get_info(jid=domain, timeout=30))["disco_info"]["features"]
-
-
 def services(person, domain):
-    plugin = person.client.plugin["xep_0030"]
-    items = person.run(lambda: plugin.get_items(jid=domain, timeout=30))["disco_items"]["items"]
-    return {item[0] for item in items}
+    answer = person.call("xep_0030", "get_items", jid=domain)
+    return {item[0] for item in answer["disco_items"]["items"]}
 
 
 def test_the_same_name_on_both_is_two_accounts(cast):
@@ -43,14 +38,13 @@ def test_a_domain_that_is_not_served_is_told_so(cast):
 
 def test_each_offers_its_own_plugins(cast):
     juliet = cast.login(f"juliet@{CAPULET}/balcony")
-    assert "jabber:iq:version" in features(juliet, CAPULET)
-    assert "jabber:iq:version" not in features(juliet, MONTAGUE)
+    assert "jabber:iq:version" in juliet.features(CAPULET)
+    assert "jabber:iq:version" not in juliet.features(MONTAGUE)
     assert services(juliet, CAPULET) == set()
     assert services(juliet, MONTAGUE) == {"echo.montague.example"}
-    version = juliet.client.plugin["xep_0092"].get_version
-    juliet.run(lambda: version(CAPULET, timeout=30))
-    with pytest.raises(IqError) as refusal:
-        juliet.run(lambda: version(MONTAGUE, timeout=30))
+    juliet.call("xep_0092", "get_version", CAPULET)
+    with pytest.raises(StanzaError) as refusal:
+        juliet.call("xep_0092", "get_version", MONTAGUE)
     assert refusal.value.condition == "service-unavailable"
 
 
@@ -75,7 +69,7 @@ def test_users_of_both_meet(cast):
     juliet.say(juliet.message()["from"].full, "My ears have not yet drunk a hundred words")
     assert romeo.message()["from"] == juliet.jid
     # What one client asks another.
-    romeo.run(lambda: romeo.client.plugin["xep_0199"].ping(juliet.jid, timeout=30))
+    romeo.call("xep_0199", "ping", juliet.jid)
     juliet.leave()
     romeo.presence(juliet.jid, "unavailable")
     romeo.say(juliet.bare, "So thrive my soul")

@@ -16,16 +16,6 @@ def host(server):
     return server.host("capulet.example")
 
 
-@pytest.fixture
-def juliet(host):
-    return host.connect("juliet@capulet.example/balcony")
-
-
-@pytest.fixture
-def romeo(host):
-    return host.connect("romeo@capulet.example/orchard")
-
-
 def test_a_client_is_bound_to_the_resource_it_asked_for(juliet, host):
     assert juliet.jid == JID.parse("juliet@capulet.example/balcony")
     assert juliet.bare == JID.parse("juliet@capulet.example")

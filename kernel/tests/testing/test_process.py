@@ -1,5 +1,7 @@
 """The kit's real process: started, spoken to, stopped, killed, started again."""
 
+import json
+
 import pytest
 
 from stonechat.testing.process import ServerProcess, free_port
@@ -35,10 +37,7 @@ def test_a_server_is_ready_when_the_fixture_returns_and_stops_in_order(stonechat
 def test_a_server_that_was_killed_starts_again_on_its_data_and_port(stonechat_process):
     process = stonechat_process(CONFIGURATION)
     port, pid = process.port, process.pid
-    registered = process.command(
-        "register", "juliet@capulet.example", "--password-stdin", stdin="R0m30\n"
-    )
-    assert registered.returncode == 0, registered.stderr
+    process.register("juliet@capulet.example")
     process.kill()
     assert not process.is_running
     process.start()
@@ -49,6 +48,47 @@ def test_a_server_that_was_killed_starts_again_on_its_data_and_port(stonechat_pr
     assert again.returncode != 0
     process.restart()
     assert b"<stream:features>" in features_of(process)
+
+
+def test_a_command_that_has_to_succeed_fails_the_test_where_it_does_not(stonechat_process):
+    process = stonechat_process(CONFIGURATION)
+    process.register("juliet@capulet.example", "romeo@capulet.example", password="R0m30")
+    assert process.run("registered-users", "capulet.example").split() == [
+        "juliet@capulet.example",
+        "romeo@capulet.example",
+    ]
+    with pytest.raises(
+        AssertionError, match=r"stonechat register juliet@.*already[\s\S]*: running"
+    ):
+        process.register("juliet@capulet.example")
+
+
+def test_records_are_read_and_what_is_none_counts_as_a_fault(stonechat_process):
+    process = stonechat_process(CONFIGURATION)
+    assert process.records[-1]["event"] == "ready"
+    assert process.faults == []
+    with process.log_file.open("a") as log:
+        log.write('{"level": "warning", "event": "It is the east"}\nTraceback:\n3\n')
+    assert [(record["level"], record["event"]) for record in process.faults] == [
+        ("warning", "It is the east"),
+        ("error", "Traceback:"),
+        ("error", "3"),
+    ]
+
+
+def test_what_a_document_leaves_out_is_set_for_tests(tmp_path):
+    def written(document):
+        process = ServerProcess(tmp_path, document)
+        return json.loads(process.config_file.read_text())
+
+    made = written(CONFIGURATION)
+    assert made["auth_options"] == {"internal": {"iterations": 4096}}
+    assert made["log"] == {"format": "json"}
+    assert made["watchdog"] == {"block_warning": "10 s"}
+    assert written({**CONFIGURATION, "log": {"level": "debug"}})["log"] == {"level": "debug"}
+    # Another backend may be the only one that is installed.
+    assert "auth_options" not in written({**CONFIGURATION, "auth": ["ldap"]})
+    assert "auth_options" not in written({"hosts": {"capulet.example": {"auth": ["ldap"]}}})
 
 
 def test_commands_of_a_group_are_given_the_configuration_too(stonechat_process):

@@ -2,14 +2,14 @@
 
 import pytest
 
-from stonechat.jid import JID
-from stonechat.stanza import Element, Iq, Message, Presence
+from stonechat.stanza import Element
+from stonechat.testing import Talk
 
 NS_BLOCKING = "urn:xmpp:blocking"
 NS_ERRORS = "urn:xmpp:blocking:errors"
 
 
-class Talk:
+class BlockingTalk(Talk):
     """Short forms for conversations about blocking."""
 
     def command(self, name, *jids):
@@ -34,46 +34,16 @@ class Talk:
 
     def pushes(self, client):
         """All pushes that have come, as (command, addresses); the rest is dropped."""
-        found = []
-        for stanza in client.received():
-            if isinstance(stanza, Iq) and stanza.type == "set":
-                assert "from" not in stanza.attributes
-                assert stanza.to == client.jid
-                command = stanza.payload
-                assert command.namespace == NS_BLOCKING
-                found.append((command.name, [item.get("jid") for item in command.elements]))
-        return found
-
-    def presences(self, client):
-        """All presence that has come, as (type, from); the rest is dropped."""
+        commands = self.pushed_payloads(client)
+        assert {command.namespace for command in commands} <= {NS_BLOCKING}
         return [
-            (stanza.type, stanza.from_.text)
-            for stanza in client.received()
-            if isinstance(stanza, Presence)
+            (command.name, [item.get("jid") for item in command.elements]) for command in commands
         ]
-
-    def bodies(self, client):
-        """The texts of all messages that have come; the rest is dropped."""
-        return [s.body for s in client.received() if isinstance(s, Message)]
-
-    def say(self, client, kind, to):
-        """Send a subscription stanza, or a probe."""
-        client.send(Presence(type=kind, to=JID.parse(str(to))))
-
-    def befriend(self, *clients):
-        """Each two of them see each other's presence; what they got meanwhile is dropped."""
-        for one in clients:
-            for other in clients:
-                if one.bare != other.bare:
-                    self.say(one, "subscribe", other.bare)
-                    self.say(other, "subscribed", one.bare)
-        for client in clients:
-            client.received()
 
 
 @pytest.fixture
 def talk():
-    return Talk()
+    return BlockingTalk()
 
 
 @pytest.fixture

@@ -173,6 +173,19 @@ def first_client_gone(host):
     return client
 
 
+def test_a_note_to_oneself_that_all_have_left_waits_for_who_comes(server, host, juliet):
+    shy, home = romeo_at(host, "shy", -1), romeo_at(host, "home")
+    garden = romeo_at(host, "garden", -1)
+    # Not all clients give each message an id of its own.
+    for to, body in ((JULIET, "Farewell"), (ROMEO, "Remember")):
+        garden.message(to, body, id="n1")
+    assert bodies(shy) == ["copy of Farewell", "copy of Remember"]
+    garden.disconnect()
+    is_over(host, home)
+    is_over(host, shy)
+    assert bodies(first_client(host)) == ["Remember"]
+
+
 def test_what_the_other_has_handled_does_not_come_again(server, host, juliet):
     garden, home = romeo_at(host, "garden"), romeo_at(host, "home")
     juliet.message(garden.jid, "Good night", id="m1")

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-import gevent
 import pytest
 
-from stonechat import timestamps
+from stonechat import testing, timestamps
 from stonechat.forms import Field, Form
 from stonechat.namespaces import NS_DELAY, NS_FORWARD, NS_RSM
 from stonechat.stanza import Message
@@ -114,15 +112,7 @@ def ask() -> Callable[..., Answer]:
 @pytest.fixture
 def until() -> Callable[[Callable[[], Any], str], Any]:
     """Wait for something that happens by itself."""
-
-    def waiting(found: Callable[[], Any], what: str) -> Any:
-        deadline = time.monotonic() + 10
-        while not (result := found()):
-            assert time.monotonic() < deadline, f"{what} did not come about"
-            gevent.sleep(0.005)
-        return result
-
-    return waiting
+    return testing.until
 
 
 @pytest.fixture

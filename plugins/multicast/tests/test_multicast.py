@@ -136,9 +136,10 @@ def test_where_all_have_it_nothing_happens(romeo, juliet, talk):
     assert juliet.received() == romeo.received() == []
 
 
-def test_the_service_among_the_addresses_makes_no_circle(server, romeo, juliet, talk):
+@pytest.mark.parametrize("type", ["to", "bcc"])
+def test_the_service_among_the_addresses_makes_no_circle(server, romeo, juliet, talk, type):
     below = [("to", f"{name}@{MULTICAST}") for name in ("a", "b")]
-    talk.say(romeo, ("to", MULTICAST), ("to", JULIET), *below)
+    talk.say(romeo, (type, MULTICAST), ("to", JULIET), *below)
     assert len(juliet.received()) == 1
     # There is nobody below the domain.
     assert talk.refusals(romeo) == [("item-not-found", f"{name}@{MULTICAST}") for name in "ab"]

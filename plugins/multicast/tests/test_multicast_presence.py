@@ -137,6 +137,51 @@ def test_whom_a_user_shuts_out_does_not_see_it(host, romeo, juliet, nurse, world
     assert wall.asked == [(romeo.jid.text, JULIET), (romeo.jid.text, NURSE)]
 
 
+def test_who_is_gone_before_it_is_known_who_may_see_it_is_not_shown(
+    host, romeo, juliet, talk, monkeypatch
+):
+    plugin = host.plugin("multicast")
+    session = host.kernel.session(romeo.jid)
+
+    def may_show(sender, address):
+        session.end()
+        return True
+
+    monkeypatch.setattr(plugin, "may_show", may_show)
+    talk.show(romeo, ("to", JULIET))
+    assert presences(juliet, romeo) == []
+    assert plugin.shown._senders == {}
+
+
+# The service stops
+
+
+def test_the_end_is_told_when_the_service_goes(host, romeo, juliet, world, talk, monkeypatch):
+    plugin = host.plugin("multicast")
+    send, sent = plugin.send, []
+
+    def note(stanza, to):
+        sent.append(to.text)
+        send(stanza, to)
+
+    talk.show(romeo, ("to", JULIET), ("to", NURSE), ("to", f"a@{NO}"))
+    header = talk.header(("to", JULIET))
+    hamlet = "from='hamlet@elsewhere.example/elsinore' to='multicast.capulet.example'"
+    world.say(f"<presence {hamlet}>{header}</presence>")
+    juliet.received()
+    world.take()
+    monkeypatch.setattr(plugin, "send", note)
+    host.disable("multicast")
+    gone = [(stanza.type, stanza.from_.text) for stanza in juliet.received()]
+    assert gone == [
+        ("unavailable", romeo.jid.text),
+        ("unavailable", "hamlet@elsewhere.example/elsinore"),
+    ]
+    assert world.take() == [(f"a@{NO}", None)]
+    # The nurse is not there to hear it.
+    assert NURSE not in sent
+
+
 # Limits
 
 

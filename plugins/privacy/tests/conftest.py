@@ -2,13 +2,13 @@
 
 import pytest
 
-from stonechat.jid import JID
-from stonechat.stanza import Element, Iq, Message, Presence
+from stonechat.stanza import Element
+from stonechat.testing import Talk
 
 NS_PRIVACY = "jabber:iq:privacy"
 
 
-class Talk:
+class PrivacyTalk(Talk):
     """Short forms for conversations about privacy lists."""
 
     def query(self, element="", /, *items, **attributes):
@@ -67,47 +67,18 @@ class Talk:
     def pushes(self, client):
         """The names in all pushes that have come; the rest is dropped."""
         found = []
-        for stanza in client.received():
-            if isinstance(stanza, Iq) and stanza.type == "set":
-                assert "from" not in stanza.attributes
-                assert stanza.to == client.jid
-                assert stanza.namespace == NS_PRIVACY
-                (listed,) = stanza.payload.elements
-                assert listed.name == "list"
-                assert not listed.elements
-                found.append(listed.get("name"))
+        for query in self.pushed_payloads(client):
+            assert query.namespace == NS_PRIVACY
+            (listed,) = query.elements
+            assert listed.name == "list"
+            assert not listed.elements
+            found.append(listed.get("name"))
         return found
-
-    def presences(self, client):
-        """All presence that has come, as (type, from); the rest is dropped."""
-        return [
-            (stanza.type, stanza.from_.text)
-            for stanza in client.received()
-            if isinstance(stanza, Presence)
-        ]
-
-    def bodies(self, client):
-        """The texts of all messages that have come; the rest is dropped."""
-        return [s.body for s in client.received() if isinstance(s, Message)]
-
-    def say(self, client, kind, to):
-        """Send a presence stanza."""
-        client.send(Presence(type=kind, to=JID.parse(str(to))))
-
-    def befriend(self, *clients):
-        """Each two of them see each other's presence; what they got meanwhile is dropped."""
-        for one in clients:
-            for other in clients:
-                if one.bare != other.bare:
-                    self.say(one, "subscribe", other.bare)
-                    self.say(other, "subscribed", one.bare)
-        for client in clients:
-            client.received()
 
 
 @pytest.fixture
 def talk():
-    return Talk()
+    return PrivacyTalk()
 
 
 @pytest.fixture

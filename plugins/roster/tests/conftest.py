@@ -3,14 +3,14 @@
 import pytest
 
 from stonechat import hookimpl
-from stonechat.jid import JID
 from stonechat.plugin import HANDLED
-from stonechat.stanza import Element, Iq, Presence
+from stonechat.stanza import Element
+from stonechat.testing import Talk
 
 NS_ROSTER = "jabber:iq:roster"
 
 
-class Talk:
+class RosterTalk(Talk):
     """Short forms for conversations about rosters."""
 
     def get(self, client, ver=None):
@@ -57,33 +57,7 @@ class Talk:
 
     def pushes(self, client):
         """All pushes that have come, as attributes of their items; the rest is dropped."""
-        return [
-            stanza.payload.first().attributes
-            for stanza in client.received()
-            if isinstance(stanza, Iq) and stanza.type == "set"
-        ]
-
-    def presences(self, client):
-        """All presence that has come, as (type, from); the rest is dropped."""
-        return [
-            (stanza.type, stanza.from_.text)
-            for stanza in client.received()
-            if isinstance(stanza, Presence)
-        ]
-
-    def say(self, client, kind, to):
-        """Send a subscription stanza, or a probe."""
-        client.send(Presence(type=kind, to=JID.parse(str(to))))
-
-    def befriend(self, *clients):
-        """Each two of them see each other's presence; what they got meanwhile is dropped."""
-        for one in clients:
-            for other in clients:
-                if one.bare != other.bare:
-                    self.say(one, "subscribe", other.bare)
-                    self.say(other, "subscribed", one.bare)
-        for client in clients:
-            client.received()
+        return [query.first().attributes for query in self.pushed_payloads(client)]
 
 
 class Window:
@@ -107,7 +81,7 @@ def montague(server, capulet):
 
 @pytest.fixture
 def talk():
-    return Talk()
+    return RosterTalk()
 
 
 @pytest.fixture

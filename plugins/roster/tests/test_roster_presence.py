@@ -1,6 +1,7 @@
 """Presence: broadcast, and its end (RFC 6121, 4.2, 4.4 and 4.5)."""
 
 import gevent
+import pytest
 from gevent.event import Event
 
 from stonechat import hookimpl
@@ -267,6 +268,7 @@ def test_a_session_lost_in_the_middle_of_its_broadcast_is_seen_to_go(capulet, ju
     """Whoever heard that it came hears after that that it went."""
     guest, other = make_watchers(capulet, 2)
     clients = [capulet.connect(f"{jid}/hall") for jid in (guest, other)]
+    juliet.available()
     for client in clients:
         client.available()
         client.received()
@@ -284,6 +286,58 @@ def test_a_session_lost_in_the_middle_of_its_broadcast_is_seen_to_go(capulet, ju
     gevent.joinall([coming, going], raise_error=True)
     for client in clients:
         assert talk.presences(client) == [("", BALCONY), ("unavailable", BALCONY)]
+
+
+class Looker:
+    """A plugin that looks something up before the roster tells of a presence."""
+
+    def __init__(self):
+        self.found = Event()
+
+    @hookimpl(tryfirst=True)
+    def stonechat_presence_changed(self, presence):
+        if not presence.type:
+            self.found.wait()
+
+    @hookimpl(tryfirst=True)
+    def stonechat_presence_from_user(self, presence):
+        self.found.wait()
+
+
+@pytest.mark.parametrize("attributes", ["", f"to='{ROMEO}'"])
+@pytest.mark.parametrize("end", ["kick", "unregister"])
+def test_a_session_closed_before_its_presence_is_told_is_seen_to_come_and_to_go(
+    server, capulet, juliet, romeo, talk, attributes, end
+):
+    if not attributes:
+        talk.befriend(juliet, romeo)
+    romeo.available()
+    romeo.received()
+    looker = Looker()
+    capulet.kernel.hooks.add("looker", looker)
+    juliet.send(f"<presence {attributes}/>")
+    ending = gevent.spawn(server.command, end, jid=JULIET)
+    server.settle()
+    assert talk.presences(romeo) == []
+    looker.found.set()
+    ending.get(timeout=5)
+    server.settle()
+    assert talk.presences(romeo)[:2] == [("", BALCONY), ("unavailable", BALCONY)]
+
+
+def test_what_comes_to_be_told_only_after_the_session_has_gone_is_told_to_nobody(
+    capulet, juliet, romeo, talk
+):
+    """A plugin may have blocked for longer than the session's end waits."""
+    talk.befriend(juliet, romeo)
+    romeo.available()
+    juliet.available()
+    session = capulet.kernel.session(JID.parse(BALCONY))
+    here = session.presence
+    juliet.drop()
+    romeo.received()
+    capulet.plugin("roster").broadcast.changed(session, here, None)
+    assert talk.presences(romeo) == []
 
 
 class Wall:

@@ -4,10 +4,10 @@ import pytest
 
 from stonechat import hookimpl
 from stonechat.errors import StanzaError, StreamError
-from stonechat.host import InlineFeature
 from stonechat.jid import JID
 from stonechat.namespaces import NS_BIND, NS_STANZA_ERRORS
 from stonechat.sasl import BOUND_INLINE, LOGIN_REQUEST, login_request, user_agent
+from stonechat.session import InlineFeature
 from stonechat.stanza import Message
 from stonechat.xml import Element
 

@@ -3,13 +3,14 @@
 import pytest
 
 from stonechat.jid import JID
-from stonechat.stanza import Element, Iq, Presence
+from stonechat.stanza import Element
+from stonechat.testing import Talk
 
 NS_ROSTER = "jabber:iq:roster"
 HOST = "capulet.example"
 
 
-class Talk:
+class GroupTalk(Talk):
     """Short forms for conversations about rosters."""
 
     def query(self, client, ver=None):
@@ -53,11 +54,9 @@ class Talk:
     def pushes(self, client):
         """The items and the versions of all pushes that have come; the rest is dropped."""
         found = []
-        for stanza in client.received():
-            if isinstance(stanza, Iq) and stanza.type == "set":
-                assert "from" not in stanza.attributes
-                (item,) = stanza.payload.elements
-                found.append((*self.item(item), stanza.payload.get("ver")))
+        for query in self.pushed_payloads(client):
+            (item,) = query.elements
+            found.append((*self.item(item), query.get("ver")))
         return found
 
     def pushed(self, client):
@@ -66,15 +65,11 @@ class Talk:
 
     def presences(self, client):
         """All presence that has come, as (type, localpart); the rest is dropped."""
-        return [
-            (stanza.type, stanza.from_.localpart)
-            for stanza in client.received()
-            if isinstance(stanza, Presence)
-        ]
+        return [(kind, jid.partition("@")[0]) for kind, jid in super().presences(client)]
 
     def say(self, client, kind, localpart):
         """Send a subscription stanza, or a probe."""
-        client.send(Presence(type=kind, to=JID.parse(f"{localpart}@{HOST}")))
+        super().say(client, kind, f"{localpart}@{HOST}")
 
     def come(self, client):
         """Ask for the roster and come online; what comes of it is dropped."""
@@ -85,7 +80,7 @@ class Talk:
 
 @pytest.fixture
 def talk():
-    return Talk()
+    return GroupTalk()
 
 
 @pytest.fixture

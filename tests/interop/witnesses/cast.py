@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from stonechat.testing.event_loop import EventLoop
 from witnesses.node import Node
-from witnesses.people import Loop, Person
+from witnesses.people import Person
 
 PASSWORD = "wherefore art thou"
 
@@ -13,7 +14,7 @@ PASSWORD = "wherefore art thou"
 class Cast:
     """Makes accounts as they are needed, and removes them at the end."""
 
-    def __init__(self, node: Node, loop: Loop) -> None:
+    def __init__(self, node: Node, loop: EventLoop) -> None:
         self.node = node
         self._loop = loop
         self._accounts: list[str] = []

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import socket
 from collections.abc import Mapping
 from pathlib import Path
@@ -61,8 +60,6 @@ class Node:
                 *([{"type": "c2s", "address": "::1"}] if has_ipv6() else []),
             ],
             "tls": {"client_ca": str(self.client_authority.file)},
-            # Every login costs a client so much, and slixmpp computes it in Python.
-            "auth_options": {"internal": {"iterations": 4096}},
             "plugins": {
                 "disco": {},
                 "last": {},
@@ -73,9 +70,6 @@ class Node:
                 "time": {},
                 "version": {},
             },
-            "log": {"level": "info", "format": "json"},
-            # On a busy machine a tenth of a second passes without anybody's fault.
-            "watchdog": {"block_warning": "10 s"},
         }
 
     def configure(self, **plugins: Mapping[str, Any]) -> None:
@@ -104,7 +98,6 @@ class Node:
 
     def new_faults(self) -> list[dict[str, Any]]:
         """Errors that the server has logged since the last call."""
-        lines = self.process.log.splitlines()
-        records = [json.loads(line) for line in lines[self._log_read :]]
-        self._log_read = len(lines)
-        return [record for record in records if record["level"] in ("error", "critical")]
+        records = self.process.records
+        new, self._log_read = records[self._log_read :], len(records)
+        return [record for record in new if record["level"] in ("error", "critical")]

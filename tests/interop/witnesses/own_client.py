@@ -5,9 +5,11 @@ from __future__ import annotations
 import xml.etree.ElementTree as ET
 from base64 import b64decode, b64encode
 from collections import deque
-from typing import Protocol
+from pathlib import Path
+from socket import socket
+from typing import Any, Protocol
 
-from witnesses.pipes import HEADER, Pipe
+from witnesses.pipes import HEADER, Pipe, PyOpenSslPipe, ask_for_tls
 
 SASL = "{urn:ietf:params:xml:ns:xmpp-sasl}"
 NS_SASL = SASL[1:-1]
@@ -106,6 +108,12 @@ class OwnClient:
         jid = answer.findtext(f".//{BIND}jid")
         assert jid is not None, ET.tostring(answer)
         return jid
+
+
+def secured(connection: socket, domain: str, trusted: Path, **tls: Any) -> OwnClient:
+    """A client on a connection that has been secured by STARTTLS."""
+    ask_for_tls(connection, domain)
+    return OwnClient(PyOpenSslPipe(connection, domain, trusted, **tls), domain)
 
 
 class LoginRefused(Exception):

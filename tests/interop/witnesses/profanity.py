@@ -9,8 +9,9 @@ import subprocess
 import tempfile
 from pathlib import Path
 
+from stonechat.testing import until
 from stonechat.testing.process import LOCALHOST
-from witnesses import DEADLINE, until
+from witnesses import DEADLINE
 
 # No picture at the start, nothing that pops up, and no encryption that nobody asked for.
 SETTINGS = """\

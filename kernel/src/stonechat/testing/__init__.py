@@ -1,6 +1,6 @@
 """The kit for whoever tests a plugin: a real kernel in memory, clients, and a clock.
 
-pytest finds the fixtures `server` and `stonechat_process` by themselves
+pytest finds the fixtures `server`, `stonechat_process` and `slixmpp` by themselves
 (`stonechat.testing.plugin`). What is named here is loaded when it is first used, because
 pytest loads this package in every run.
 """
@@ -15,29 +15,49 @@ if TYPE_CHECKING:
     from stonechat.testing.clock import TestClock
     from stonechat.testing.contracts import AuthBackendContract
     from stonechat.testing.kit import TestHost, TestServer
-    from stonechat.testing.process import ServerProcess
+    from stonechat.testing.process import PASSWORD, ServerProcess
+    from stonechat.testing.slixmpp_peer import LoginFailed, SlixmppPeer
+    from stonechat.testing.slixmpp_peers import SlixmppClient, SlixmppComponent, SlixmppPeers
     from stonechat.testing.stream import RawStream
+    from stonechat.testing.talk import Talk
+    from stonechat.testing.waiting import until
 
 __all__ = [
+    "PASSWORD",
     "AuthBackendContract",
+    "LoginFailed",
     "RawStream",
     "ServerProcess",
+    "SlixmppClient",
+    "SlixmppComponent",
+    "SlixmppPeer",
+    "SlixmppPeers",
+    "Talk",
     "TestClient",
     "TestClock",
     "TestHost",
     "TestServer",
     "error_of",
+    "until",
 ]
 
 _MODULES = {
+    "PASSWORD": "process",
     "AuthBackendContract": "contracts",
+    "LoginFailed": "slixmpp_peer",
     "RawStream": "stream",
     "ServerProcess": "process",
+    "SlixmppClient": "slixmpp_peers",
+    "SlixmppComponent": "slixmpp_peers",
+    "SlixmppPeer": "slixmpp_peer",
+    "SlixmppPeers": "slixmpp_peers",
+    "Talk": "talk",
     "TestClient": "client",
     "TestClock": "clock",
     "TestHost": "kit",
     "TestServer": "kit",
     "error_of": "client",
+    "until": "waiting",
 }
 
 

@@ -18,6 +18,7 @@ from stonechat.testing.accounts import NAME as TESTING_AUTH
 from stonechat.testing.accounts import TestingBackend
 from stonechat.testing.client import TestClient
 from stonechat.testing.clock import TestClock
+from stonechat.testing.process import PASSWORD
 from stonechat.testing.rest import TestedServer
 from stonechat.testing.stream import RawStream
 from stonechat.testing.transport import MemoryConnection, MemoryPort
@@ -28,8 +29,6 @@ if TYPE_CHECKING:
 
 # Reserved for documentation (RFC 5737), so nobody's.
 ADDRESS = "198.51.100.1"
-PASSWORD = "Wherefore art thou?"
-
 Starttls = Literal["required", "optional", "off"]
 
 

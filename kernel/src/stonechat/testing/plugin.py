@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,7 @@ import pytest
 if TYPE_CHECKING:
     from stonechat.testing.kit import TestServer
     from stonechat.testing.process import ServerProcess
+    from stonechat.testing.slixmpp_peers import SlixmppPeers
 
 pytest.register_assert_rewrite("stonechat.testing.contracts")
 
@@ -54,3 +56,26 @@ def stonechat_process(
     finally:
         for process in processes:
             process.kill()
+
+
+@pytest.fixture
+def slixmpp() -> Iterator[SlixmppPeers]:
+    """Clients and components of slixmpp's for such a process: `slixmpp.login(process, jid)`.
+
+    They are gone at the end of the test. Where slixmpp is not installed the test is skipped,
+    or fails if STONECHAT_REQUIRE_SERVERS is set, as it may be where everything has to run.
+    """
+    try:
+        from stonechat.testing.slixmpp_peers import SlixmppPeers
+    except ModuleNotFoundError as error:
+        if error.name != "slixmpp":
+            raise
+        missing = "slixmpp is not installed: pip install slixmpp"
+        if os.environ.get("STONECHAT_REQUIRE_SERVERS"):
+            pytest.fail(missing, pytrace=False)
+        pytest.skip(missing)
+    peers = SlixmppPeers()
+    try:
+        yield peers
+    finally:
+        peers.close()

@@ -16,6 +16,9 @@ from typing import IO, Any
 
 LOCALHOST = "127.0.0.1"
 
+# Of accounts whose password does not matter.
+PASSWORD = "Wherefore art thou?"
+
 # For a machine that is busy with other things.
 START_SECONDS = 30.0
 STOP_SECONDS = 20.0
@@ -28,7 +31,9 @@ class ServerProcess:
     """`stonechat serve` in a directory of its own.
 
     `configuration` is a document or the text of one. A document may leave out `data_dir`,
-    `listen`, which is then one port for clients without TLS, and the numbers of ports.
+    `listen`, which is then one port for clients without TLS, and the numbers of ports. What
+    it leaves out of `auth_options`, `log` and `watchdog` is set as tests want it: logins
+    that cost little, a log in JSON, and no warnings because the machine is busy.
     """
 
     def __init__(self, directory: Path, configuration: Mapping[str, Any] | str) -> None:
@@ -61,6 +66,12 @@ class ServerProcess:
         self.ports = [listener["port"] for listener in listeners]
         document["listen"] = listeners
         document.setdefault("data_dir", "data")
+        document.setdefault("log", {"format": "json"})
+        document.setdefault("watchdog", {"block_warning": "10 s"})
+        sections = [document, *filter(None, document.get("hosts", {}).values())]
+        if not any("auth" in section for section in sections):
+            # Every login costs a client so much, and some compute it in Python.
+            document.setdefault("auth_options", {"internal": {"iterations": 4096}})
         # JSON is YAML.
         self.config_file.write_text(json.dumps(document, indent=2, default=str))
 
@@ -82,6 +93,19 @@ class ServerProcess:
     def log(self) -> str:
         """What it has logged since its first start."""
         return self.log_file.read_text() if self.log_file.exists() else ""
+
+    @property
+    def records(self) -> list[dict[str, Any]]:
+        """What it has logged since its first start, one after the other, from a log in JSON.
+
+        What is no record, as a traceback on standard error, counts as an error.
+        """
+        return [_record(line) for line in self.log.splitlines()]
+
+    @property
+    def faults(self) -> list[dict[str, Any]]:
+        """The records that are warnings or worse."""
+        return [record for record in self.records if record["level"] not in ("debug", "info")]
 
     # Coming and going
 
@@ -171,6 +195,19 @@ class ServerProcess:
             check=False,
         )
 
+    def run(self, *arguments: str, stdin: str = "", timeout: float = START_SECONDS) -> str:
+        """The same where it has to succeed; returns what it printed."""
+        done = self.command(*arguments, stdin=stdin, timeout=timeout)
+        if done.returncode:
+            said = f"status {done.returncode}: {done.stdout}{done.stderr}"
+            raise AssertionError(f"stonechat {' '.join(arguments)}: {said}{self.story()}")
+        return done.stdout
+
+    def register(self, *accounts: str, password: str = PASSWORD) -> None:
+        """Make accounts."""
+        for account in accounts:
+            self.run("register", account, "--password-stdin", stdin=f"{password}\n")
+
     def connect(self, port: int = 0, timeout: float = 5.0) -> socket.socket:
         """A plain connection to one of its ports, by default the first."""
         return socket.create_connection((LOCALHOST, port or self.port), timeout)
@@ -195,6 +232,14 @@ class ServerProcess:
                 self._output.append(line)
                 if line.strip() == "ready":
                     self._is_ready.set()
+
+
+def _record(line: str) -> dict[str, Any]:
+    try:
+        record = json.loads(line)
+    except ValueError:
+        record = None
+    return record if isinstance(record, dict) else {"level": "error", "event": line}
 
 
 def free_port() -> int:

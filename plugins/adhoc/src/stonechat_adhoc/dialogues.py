@@ -13,7 +13,7 @@ from stonechat.forms import Form
 from stonechat.host import Host, Timer
 from stonechat.jid import JID
 from stonechat.stanza import Element
-from stonechat_adhoc.words import Note, Outcome, session_expired, specific
+from stonechat_adhoc.words import Outcome, session_expired, specific
 
 # Of all users together.
 MAX_DIALOGUES = 1000
@@ -50,7 +50,6 @@ class Dialogue:
     responder: JID
     command: AdHocCommand
     pages: Sequence[Sequence[Element]] = ()
-    notes: Sequence[Note] = ()
     page: int = 0
     is_busy: bool = False
     timer: Timer | None = field(default=None, repr=False)

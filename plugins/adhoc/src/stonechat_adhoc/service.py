@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 from stonechat.commands import CommandError
 from stonechat.errors import StanzaError
@@ -34,15 +33,22 @@ def edit_motd(desk: Desk, answers: Form) -> Outcome:
     text = answers.text("motd").strip()
     if not text:
         raise specific("bad-payload", "motd is required; to have none, delete it.")
-    told = desk.host.run_command(UPDATE_MOTD, desk.caller, motd=text)
+    # The form of the XEP has the text alone.
+    subject = _motd(desk).get("subject", "")
+    told = desk.host.run_command(UPDATE_MOTD, desk.caller, motd=text, subject=subject)
     return outcome_of(told, "Editing the Message of the Day", rows=1)
 
 
 def motd_as_it_is(desk: Desk) -> Sequence[Field]:
     """The form with what is to be edited."""
-    motd: Any = desk.host.run_command(SHOW_MOTD, desk.caller)
-    text = motd["motd"] if motd else ""
+    text = _motd(desk).get("motd")
     return (Field("motd", "text-multi", "Message of the Day", (text,) if text else ()),)
+
+
+def _motd(desk: Desk) -> Mapping[str, str]:
+    """The message of the day and its subject; empty where there is none."""
+    motd: Mapping[str, str] = desk.host.run_command(SHOW_MOTD, desk.caller)
+    return motd
 
 
 def restart(desk: Desk, answers: Form) -> Outcome:
@@ -77,13 +83,12 @@ def _announce(desk: Desk, announcement: str) -> Sequence[Note]:
     for host in ("*", desk.host.name):
         try:
             desk.host.run_command(ANNOUNCE, desk.caller, announcement=announcement, host=host)
-        except CommandError as error:
+        except (CommandError, StanzaError) as error:
+            if isinstance(error, StanzaError) and error.condition == "forbidden":
+                # The users of hosts that are another's to speak to are told by the stream's end.
+                continue
+            # The end comes all the same, and so this is no error.
             return (Note(f"The announcement was not sent: {error}", "error"),)
-        except StanzaError as error:
-            if error.condition != "forbidden":
-                raise
-            # The users of hosts that are another's to speak to are told by the stream's end.
-            continue
         break
     return ()
 

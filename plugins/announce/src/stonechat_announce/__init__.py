@@ -11,10 +11,11 @@ import gevent
 from stonechat import hookimpl
 from stonechat.commands import ALL_HOSTS, CommandError, Text, command
 from stonechat.errors import StanzaError, StonechatError, StorageError
-from stonechat.host import Host, Session
+from stonechat.host import Host
 from stonechat.jid import JID
 from stonechat.namespaces import NS_CLIENT
 from stonechat.options import PluginOptions, option
+from stonechat.session import Session
 from stonechat.stanza import Element, Message, Presence, Stanza, new_id
 from stonechat_announce.motd import SCHEMA, Motd, MotdStore
 
@@ -54,6 +55,16 @@ def _addresses() -> Iterator[tuple[str, Address]]:
 
 ADDRESSES = dict(_addresses())
 """By resource: `capulet.example/announce/online`."""
+
+
+def _takes_headlines(session: Session) -> bool:
+    """Whether a session gets what is sent to its account (RFC 6121, 8.5.2.1.1)."""
+    return session.presence is not None and session.priority >= 0
+
+
+def _takes_them_now(session: Session) -> bool:
+    """The same for what must not be lost, for nobody keeps headlines."""
+    return _takes_headlines(session) and session.is_connected and session.takes_messages
 
 
 class Options(PluginOptions):
@@ -110,6 +121,7 @@ class Plugin:
     def announce_online(self, announcement: Text, subject: Text = NO_SUBJECT) -> str:
         """It is a headline: nobody gets it later."""
         message = self.message(announcement, subject, "headline")
+        self.check_room()
         return self.begin("online", message, self.online)
 
     @command(
@@ -121,6 +133,7 @@ class Plugin:
     def announce_all(self, announcement: Text, subject: Text = NO_SUBJECT) -> str:
         """Users who are away get it when they come, where messages are kept for them."""
         message = self.message(announcement, subject, "")
+        self.check_room()
         return self.begin("all", message, lambda: self.host.accounts)
 
     @command(
@@ -172,20 +185,20 @@ class Plugin:
 
     # To whom
 
-    def online(self) -> list[str]:
-        """Accounts that are available, by one client at least."""
+    def online(self, takes: Callable[[Session], bool] = _takes_headlines) -> list[str]:
+        """Accounts with a client that takes what is sent to them."""
         found: dict[str, None] = {}
         for number, session in enumerate(self.host.all_sessions(), 1):
-            if session.presence is not None:
+            if takes(session):
                 found[session.jid.localpart] = None
             if number % IN_A_ROW == 0:
                 gevent.sleep(0)
         return list(found)
 
     def unaware(self, motd: Motd) -> Iterator[str]:
-        """Those of them that have not seen a message of the day yet."""
-        online = iter(self.online())
-        while some := list(islice(online, IN_A_ROW)):
+        """Those of them that have not seen a message of the day yet, while it holds."""
+        online = iter(self.online(_takes_them_now))
+        while motd is self.motd and (some := list(islice(online, IN_A_ROW))):
             yield from self.store.claim(motd, some)
 
     # Sending
@@ -209,7 +222,6 @@ class Plugin:
 
     def begin(self, kind: str, message: Message, whom: Callable[[], Iterable[str]]) -> str:
         """Send it in the background: to many it takes its time."""
-        self.check_room()
         self.under_way += 1
         self.host.spawn(self.send_to_each, kind, message, whom)
         return "the announcement is on its way"
@@ -251,7 +263,7 @@ class Plugin:
     def greet(self, session: Session) -> None:
         """Show the message of the day to who has not seen it."""
         motd = self.motd
-        if motd is None:
+        if motd is None or not (session.is_open and session.is_connected):
             return
         try:
             is_new = self.store.claim(motd, [session.jid.localpart])
@@ -259,7 +271,7 @@ class Plugin:
             # The next time, then.
             self.host.log.error("message of the day not shown", reason=str(error))
             return
-        if is_new:
+        if is_new and motd is self.motd:
             message = self.message(motd.text, motd.subject, "headline")
             session.send(message.copy_for(session.jid, self.host.jid))
 

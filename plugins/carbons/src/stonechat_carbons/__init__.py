@@ -6,12 +6,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from stonechat.errors import StanzaError
-from stonechat.host import Host, InlineFeature, Session
+from stonechat.host import Host
 from stonechat.iq import IqHandler
 from stonechat.jid import JID
 from stonechat.namespaces import NS_CARBONS
 from stonechat.options import ByteSize, PluginOptions, option
 from stonechat.plugin import Stage, concerns, hookimpl, stage
+from stonechat.session import InlineFeature, Session
 from stonechat.stanza import Element, Iq, Message, Presence
 from stonechat_carbons import rooms
 from stonechat_carbons.accounts import Account, key_of, received_key, sent_key
@@ -25,6 +26,9 @@ __all__ = ["Options", "Plugin"]
 NS_RULES = "urn:xmpp:carbons:rules:0"
 
 _FOR_ITSELF = "Each client enables carbons for itself only."
+
+# In the data of a session that has enabled copies.
+_ENABLED = "carbons-enabled"
 
 
 class Options(PluginOptions):
@@ -45,6 +49,15 @@ class Plugin:
         self.accounts: dict[str, Account] = {}
         self.backlogs = Backlogs(host, options.max_waiting, options.max_waiting_bytes)
         self.ends = Ends(host, self.accounts)
+
+    def start(self) -> None:
+        # After a reload: clients enable copies once, and hear nothing of us.
+        for session in self.host.all_sessions():
+            if _ENABLED in session.data:
+                self.enable(session)
+
+    def stop(self) -> None:
+        self.backlogs.hand_over_all()
 
     # Enabling and disabling
 
@@ -95,9 +108,11 @@ class Plugin:
         """Give a session copies from now on."""
         account = self.accounts.setdefault(session.jid.localpart, Account())
         account.sessions.setdefault(session, self.host.now())
+        session.data[_ENABLED] = True
 
     def disable(self, session: Session) -> None:
         """Give a session no copies any more."""
+        session.data.pop(_ENABLED, None)
         account = self.accounts.get(session.jid.localpart)
         if account is not None:
             account.sessions.pop(session, None)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from array import array
 
-from stonechat.host import Session
 from stonechat.jid import JID
+from stonechat.session import Session
 from stonechat.stanza import Message
 
 # Messages of one account that are remembered: by their hashes, 16 octets each.

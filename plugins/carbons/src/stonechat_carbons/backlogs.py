@@ -6,7 +6,8 @@ from collections import deque
 from collections.abc import Iterable
 
 from stonechat.errors import StreamError
-from stonechat.host import Host, Session, Timer
+from stonechat.host import Host, Timer
+from stonechat.session import Session
 from stonechat.stanza import Message
 
 # How often to look whether a slow client has caught up.
@@ -82,6 +83,11 @@ class Backlogs:
         backlog = self._backlogs.get(session)
         while backlog is not None and backlog.copies:
             self._send_next(session, backlog)
+
+    def hand_over_all(self) -> None:
+        """The same for all sessions, which nobody will look at any more."""
+        for session in self._backlogs:
+            self.hand_over(session)
 
     def take(self, session: Session) -> list[Message]:
         """What a session that ends has not got."""

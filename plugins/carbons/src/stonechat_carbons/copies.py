@@ -37,14 +37,17 @@ def wrap(message: Message, direction: Direction, account: JID, archive_id: str =
 
 
 def unwrap(copy: Message) -> Message | None:
-    """The message in a received copy; None for one that was sent."""
-    wrapper = copy.find(NS_CARBONS, "received")
+    """The message in a copy, if it was for the account itself; None for one to others."""
+    wrapper = copy.find(NS_CARBONS, "received") or copy.find(NS_CARBONS, "sent")
     forwarded = wrapper.find("forwarded", NS_FORWARD) if wrapper is not None else None
     inner = forwarded.find("message", NS_CLIENT) if forwarded is not None else None
     if inner is None:
         return None
     message = Stanza.from_element(inner.copy())
-    return message if isinstance(message, Message) else None
+    to = message.to
+    if not isinstance(message, Message) or to is None or to.bare != copy.from_:
+        return None
+    return message
 
 
 def _standing_alone(message: Message) -> bytes:

@@ -7,8 +7,9 @@ from weakref import WeakKeyDictionary
 
 from stonechat import timestamps
 from stonechat.errors import StanzaError
-from stonechat.host import Host, Session
+from stonechat.host import Host
 from stonechat.namespaces import NS_DELAY
+from stonechat.session import Session
 from stonechat.stanza import Element, Message
 from stonechat_carbons.accounts import Account, key_of
 from stonechat_carbons.copies import unwrap

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from stonechat.host import Session
 from stonechat.jid import JID
+from stonechat.session import Session
 from stonechat.stanza import Presence
 
 NS_MUC = "http://jabber.org/protocol/muc"

@@ -10,11 +10,12 @@ import gevent
 from pydantic import model_validator
 
 from stonechat.errors import StanzaError
-from stonechat.host import Host, Session
+from stonechat.host import Host
 from stonechat.iq import IqHandler
 from stonechat.jid import JID
 from stonechat.options import PluginOptions, option
 from stonechat.plugin import hookimpl
+from stonechat.session import Session
 from stonechat.stanza import Element, Iq, new_id
 from stonechat_extdisco.services import NS_EXTDISCO, ExternalService, changes, plain_host
 
@@ -81,7 +82,10 @@ class Plugin:
         rule = self.options.access
         if rule == "local":
             return jid.domain == self.host.name and bool(jid.localpart)
-        return rule == "open" or self.host.allows(rule, jid)
+        if rule == "open":
+            return True
+        session = self.host.session(jid)
+        return self.host.allows(rule, jid, session.address if session is not None else None)
 
     def list_services(self, user: JID, request: Element) -> Element:
         answer = Element(NS_EXTDISCO, "services")

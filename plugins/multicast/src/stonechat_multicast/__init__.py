@@ -10,12 +10,13 @@ import gevent
 
 from stonechat.errors import StanzaError
 from stonechat.forms import Field, Form
-from stonechat.host import Host, Session
+from stonechat.host import Host
 from stonechat.jid import JID
 from stonechat.namespaces import NS_DISCO_INFO
 from stonechat.options import DomainTemplate, PluginOptions, option
 from stonechat.plugin import hookimpl
 from stonechat.service import Item, Service
+from stonechat.session import Session
 from stonechat.stanza import Element, Iq, Message, Presence, Stanza
 from stonechat_multicast.header import NS_ADDRESS, Header, with_header
 from stonechat_multicast.parcel import Parcel
@@ -85,6 +86,16 @@ class Plugin:
             on_presence=self.receive_presence,
         )
 
+    def stop(self) -> None:
+        # Nobody else would tell them, and to whom nobody is there it does not matter.
+        for sender, addresses in self.shown.end_all():
+            here = [
+                jid
+                for jid in addresses
+                if jid.domain != self.host.name or self.host.sessions(jid.localpart)
+            ]
+            self.tell_end(Presence(from_=sender, type="unavailable"), here)
+
     @hookimpl
     def stonechat_disco_items(self) -> Sequence[Item]:
         return [self.service.item]
@@ -139,6 +150,8 @@ class Plugin:
             self.tell_end(presence, others)
         else:
             receivers = [jid for jid in header.receivers if self.may_show(sender, jid)]
+            if self.is_local(presence) and self.host.session(sender) is None:
+                return  # gone while we asked: of that they would not hear any more
             self.shown.add(sender, receivers)
             self.deliver(presence, header, receivers)
 
@@ -149,7 +162,9 @@ class Plugin:
         options = self.options
         rule = options.access if is_local else options.inbound_access
         open_to = "local" if is_local else "open"
-        if rule != open_to and not self.host.allows(rule, sender):
+        session = self.host.session(sender)
+        address = session.address if session is not None else None
+        if rule != open_to and not self.host.allows(rule, sender, address):
             raise StanzaError("forbidden")
         if not is_local and any(jid.domain != self.host.name for jid in header.receivers):
             # Their servers would not believe us where the stanza comes from.
@@ -170,6 +185,8 @@ class Plugin:
         """Send a stanza to these of its addresses."""
         by_domain: dict[str, list[JID]] = {}
         for jid in receivers:
+            if jid == self.service.jid:
+                continue  # we have it: a blind copy to us would come back again and again
             by_domain.setdefault(jid.domain, []).append(jid)
         for domain, addresses in by_domain.items():
             parcel = Parcel(stanza, header, addresses, self.send, partial(self.hand_over, stanza))

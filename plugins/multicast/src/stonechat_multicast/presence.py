@@ -6,7 +6,7 @@ XEP-0033, "Directed Presence": who has got available presence gets the unavailab
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from stonechat.errors import StanzaError
 from stonechat.jid import JID
@@ -61,6 +61,12 @@ class Shown:
             if sender.domain != self._domain:
                 self._remote[sender.domain] += 1
                 self._all_remote += 1
+
+    def end_all(self) -> Iterator[tuple[JID, list[JID]]]:
+        """All senders, as if they were gone, and who has to hear of it."""
+        while self._senders:
+            sender = next(iter(self._senders))
+            yield sender, self.end(sender)
 
     def end(self, sender: JID) -> list[JID]:
         """A sender is gone: who has to hear of it."""

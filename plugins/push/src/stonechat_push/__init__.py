@@ -12,8 +12,9 @@ from stonechat.forms import Form, find_form
 from stonechat.host import Host, Session
 from stonechat.iq import IqHandler
 from stonechat.jid import JID
+from stonechat.namespaces import NS_DELAY
 from stonechat.options import ByteSize, Duration, PluginOptions, option
-from stonechat.plugin import HANDLED, Handled, Stage, concerns, hookimpl, stage
+from stonechat.plugin import HANDLED, Handled, concerns, hookimpl
 from stonechat.stanza import Element, Iq, Message, Presence, Stanza
 from stonechat.storage import StorageFull
 from stonechat_push.devices import Devices
@@ -208,10 +209,16 @@ class Plugin:
         assert sender is not None
         if sender.bare == account.bare:
             return  # one knows what one has said oneself
-        # The device gets it later, if somebody keeps it for so long.
-        news = in_message(message, groupchat=self.options.groupchat, is_kept=True)
+        # The device gets it later, if somebody keeps it for so long. What rooms say is for the
+        # session that is in them, and nobody keeps it for others.
+        news = in_message(message, groupchat=False, is_kept=True)
         if news is not None:
-            self.telling.tell(account.localpart, occasion, "", news)
+            self.telling.tell(account.localpart, occasion, "", self.mark_again(message, news))
+
+    def mark_again(self, message: Message, news: News) -> News:
+        """The news; of what a session has left, that it has come before."""
+        mark = message.find(NS_DELAY, "delay", {"from": self.host.name})
+        return news if mark is None else news._replace(is_again=True)
 
     @hookimpl
     def stonechat_stanza_waits(self, session: Session, stanza: Stanza) -> None:
@@ -220,14 +227,15 @@ class Plugin:
         if self.registrations.known(session.jid.localpart) == ():
             return
         news = in_stanza(stanza, groupchat=self.options.groupchat)
+        if news is not None and isinstance(stanza, Message):
+            news = self.mark_again(stanza, news)
         if news is not None and (
             self.options.subscription_requests or not isinstance(stanza, Presence)
         ):
             self.telling.tell(session.jid.localpart, "waits", session.jid.resource, news)
 
-    # Last of those who look whether it may pass: the roster takes it over.
-    @hookimpl(trylast=True)
-    @stage(Stage.GUARD)
+    # Before the roster, which takes it over.
+    @hookimpl(tryfirst=True)
     @concerns("type:subscribe")
     def stonechat_presence_to_user(self, presence: Presence) -> None:
         account, sender = presence.to, presence.from_
@@ -266,7 +274,7 @@ class Plugin:
 
     @hookimpl
     def stonechat_account_removed(self, account: JID) -> None:
-        self.devices.forget(account.localpart, lambda known: True)
+        self.devices.forget(account.localpart, _every)
         self.registrations.clear(account.localpart)
 
     # Commands
@@ -277,7 +285,7 @@ class Plugin:
         example="push-list juliet@capulet.example",
     )
     def registered(self, jid: JID) -> list[dict[str, Any]]:
-        localpart = self.existing(jid)
+        localpart = self.host.existing_account(jid)
         return [
             {
                 "service": known.service,
@@ -296,23 +304,21 @@ class Plugin:
     )
     def remove(self, jid: JID, service: str = "", node: str = "") -> int:
         """With `service`, only that app server; with `node` too, only that node of it."""
-        localpart = self.existing(jid)
+        localpart = self.host.existing_account(jid)
         if not service:
             if node:
                 raise CommandError("A node is one of an app server: name that, too.")
-            self.devices.forget(localpart, lambda known: True)
-            return self.registrations.clear(localpart)
+            number = self.registrations.clear(localpart)
+            # Not before: what came meanwhile would still have found them.
+            self.devices.forget(localpart, _every)
+            return number
         try:
             address = JID.parse(service).text
         except JIDError as error:
             raise CommandError(f"service: {error}") from None
+        number = self.registrations.disable(localpart, address, node or None)
         self.devices.forget(localpart, lambda known: _is_meant(known, address, node or None))
-        return self.registrations.disable(localpart, address, node or None)
-
-    def existing(self, jid: JID) -> str:
-        if not jid.localpart or not self.host.accounts.exists(jid.localpart):
-            raise CommandError(f"There is no account {jid.bare}.")
-        return jid.localpart
+        return number
 
 
 def _service(payload: Element) -> str:
@@ -320,6 +326,10 @@ def _service(payload: Element) -> str:
     if not payload.get("jid"):
         raise StanzaError("bad-request", "Which app server? Its address goes into 'jid'.")
     return JID.parse(payload.get("jid")).text
+
+
+def _every(_known: Registration) -> bool:
+    return True
 
 
 def _one_of(registrations: Sequence[Registration]) -> Callable[[Registration], bool]:

@@ -69,11 +69,10 @@ class _Device:
         return not self.is_at_work and self.timer is None
 
     def add(self, news: News) -> None:
+        if news.is_again and self.summary.tells_of(news.key):
+            return
         self.is_due = True
-        if news.is_message:
-            summary = self.summary
-            summary.messages += 1
-            summary.sender, summary.body = news.sender, news.body
+        self.summary.add(news)
 
 
 class Devices:
@@ -192,10 +191,13 @@ class Devices:
 
     def _publish(self, device: _Device) -> float:
         """Tell the app server; returns how long the device rests afterwards."""
+        requests = self._requests(device.localpart)
+        if not device.is_due:
+            return 0.0  # the client has come meanwhile, or wants no more of it
         account = JID.make(device.localpart, self._host.name)
         registration, summary = device.registration, device.summary
         device.is_due = False
-        summary.requests = self._requests(device.localpart)
+        summary.requests = requests
         iq = notification(account, registration, summary, self._options)
         try:
             self._host.ask(iq, ANSWER_SECONDS)
@@ -231,10 +233,12 @@ class Devices:
             service=registration.service,
             condition=error.condition,
         )
-        self._drop(device)
         try:
             self._registrations.give_up(device.localpart, registration)
         except StorageError as failure:
             # It is refused again at the next message, and then given up.
             self._host.log.error("push registration not given up", reason=str(failure))
-        return 0.0
+        if not device.is_gone and device.registration is registration:
+            # Not before: what came meanwhile would have made another device of it.
+            self._drop(device)
+        return self._options.interval

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from array import array
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from stonechat.forms import Field, Form
@@ -10,6 +11,7 @@ from stonechat.jid import JID
 from stonechat.stanza import Element, Iq
 from stonechat.xml import parse
 from stonechat_push.registrations import Registration
+from stonechat_push.worth import News
 
 if TYPE_CHECKING:
     from stonechat_push import Options
@@ -18,6 +20,9 @@ NS_PUSH = "urn:xmpp:push:0"
 NS_PUBSUB = "http://jabber.org/protocol/pubsub"
 PUBLISH_OPTIONS = f"{NS_PUBSUB}#publish-options"
 SUMMARY = "urn:xmpp:push:summary"
+
+# Messages of one device that are known again when they come once more.
+MAX_KEYS = 100
 
 
 @dataclass(slots=True)
@@ -30,6 +35,19 @@ class Summary:
     body: str = ""
     requests: int | None = None
     """Subscription requests that wait; None where that is not known."""
+    _keys: array[int] = field(default_factory=lambda: array("q"), repr=False)
+
+    def add(self, news: News) -> None:
+        """Something more has come."""
+        if news.key and len(self._keys) < MAX_KEYS:
+            self._keys.append(news.key)
+        if news.is_message:
+            self.messages += 1
+            self.sender, self.body = news.sender, news.body
+
+    def tells_of(self, key: int) -> bool:
+        """Whether the message of that key is among what has come."""
+        return key in self._keys
 
 
 def notification(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple, TypeVar
 
 from sqlalchemy import Column, Connection, MetaData, String, Table, bindparam, delete, select
 
@@ -20,6 +21,8 @@ from stonechat.storage import (
 )
 
 __all__ = ["MAX_TEXT", "SCHEMA", "Registration", "Registrations"]
+
+T = TypeVar("T")
 
 # Of an address and of a node: so long a text every database keeps in such a column.
 MAX_TEXT = 255
@@ -146,9 +149,7 @@ class Registrations:
                 connection.execute(_DISABLE_ONE, {**key, "its_digest": old.digest})
             return given_up
 
-        given_up = self._storage.write(keep)
-        self._forget(localpart)
-        return given_up
+        return self._write(localpart, keep)
 
     def disable(self, localpart: str, service: str, node: str | None) -> int:
         """Give up a node of an app server, or None for all of them; returns how many."""
@@ -159,11 +160,9 @@ class Registrations:
         else:
             statement = _DISABLE_ONE
             values["its_digest"] = Registration(service, node, "", 0).digest
-        number = self._storage.write(
-            lambda connection: connection.execute(statement, values).rowcount
+        return self._write(
+            localpart, lambda connection: connection.execute(statement, values).rowcount
         )
-        self._forget(localpart)
-        return number
 
     def give_up(self, localpart: str, registration: Registration) -> None:
         """The app server refuses it; what was enabled anew meanwhile stays."""
@@ -172,15 +171,19 @@ class Registrations:
             "its_digest": registration.digest,
             "its_time": registration.enabled_at,
         }
-        self._storage.write(lambda connection: connection.execute(_GIVE_UP, values).rowcount)
-        self._forget(localpart)
+        self._write(localpart, lambda connection: connection.execute(_GIVE_UP, values).rowcount)
 
     def clear(self, localpart: str) -> int:
         """Give up all of an account; returns how many there were."""
         key = self._key(localpart)
-        number = self._storage.write(lambda connection: connection.execute(_CLEAR, key).rowcount)
-        self._forget(localpart)
-        return number
+        return self._write(localpart, lambda connection: connection.execute(_CLEAR, key).rowcount)
+
+    def _write(self, localpart: str, work: Callable[[Connection], T]) -> T:
+        try:
+            return self._storage.write(work)
+        finally:
+            # After an error, too: it may have been written all the same.
+            self._forget(localpart)
 
     def _forget(self, localpart: str) -> None:
         self._writes += 1

@@ -49,6 +49,10 @@ class News(NamedTuple):
     sender: str
     body: str = ""
     is_message: bool = True
+    key: int = 0
+    """Stands for the message, by its sender and id; 0 where it has none."""
+    is_again: bool = False
+    """Whether it was on its way to some device before."""
 
 
 def in_stanza(stanza: Stanza, *, groupchat: bool) -> News | None:
@@ -75,17 +79,18 @@ def in_message(message: Message, *, groupchat: bool, is_kept: bool = False) -> N
         return None
     names = set(message.children)
     sender = message.attributes.get("from", "")
+    news = News(sender, key=hash((sender, message.id)) if message.id else 0)
     if names & _URGENT:
-        return News(sender, is_message=False)
+        return news._replace(is_message=False)
     if is_kept and _NO_STORE in names:
         return None
     if _is_encrypted(message, names):
         # What stands beside it says only that it is encrypted.
-        return News(sender)
+        return news
     if _BODY in names:
-        return News(sender, message.body[:MAX_BODY])
+        return news._replace(body=message.body[:MAX_BODY])
     if _NO_STORE not in names and (_DIRECT_INVITATION in names or _invites(message)):
-        return News(sender)
+        return news
     return None
 
 
