@@ -7,7 +7,6 @@ import resource
 import socket
 import sys
 import threading
-import time
 from base64 import b64encode
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
@@ -16,14 +15,13 @@ from typing import Any
 
 import pytest
 
-from stonechat.testing import ServerProcess
+from stonechat.testing import PASSWORD, ServerProcess, until
 from stonechat.testing.process import LOCALHOST
 
 # Modules beside the tests are in nobody's reach by pytest's import mode.
 sys.path.insert(0, str(Path(__file__).parent))
 
 DOMAIN = "capulet.example"
-PASSWORD = "Wherefore art thou?"
 DEADLINE = 60.0
 # For the connections of the largest crowd, and for ourselves.
 DESCRIPTORS = 4096
@@ -35,10 +33,7 @@ HEADER = (
 
 def wait_until(condition: Callable[[], bool], what: str) -> None:
     """Wait for something outside this process, which cannot tell us."""
-    deadline = time.monotonic() + DEADLINE
-    while not condition():
-        assert time.monotonic() < deadline, f"in {DEADLINE:.0f} s there was no {what}"
-        time.sleep(0.05)
+    until(condition, what, DEADLINE)
 
 
 class RobustServer:
@@ -189,16 +184,12 @@ class Stage:
         process = self._start(
             {
                 "hosts": {DOMAIN: {}},
-                "auth_options": {"internal": {"iterations": 4096}},
                 "plugins": {"ping": {}, "roster": {}},
                 "log": {"level": "warning"},
                 **sections,
             }
         )
-        for localpart in ("romeo", "juliet", "nurse"):
-            arguments = ("register", f"{localpart}@{DOMAIN}", "--password-stdin")
-            done = process.command(*arguments, stdin=f"{PASSWORD}\n")
-            assert done.returncode == 0, done.stderr
+        process.register(*(f"{localpart}@{DOMAIN}" for localpart in ("romeo", "juliet", "nurse")))
         return RobustServer(process)
 
     def connect(self, server: RobustServer, **options: Any) -> Client:

@@ -161,7 +161,7 @@ class Lists(NamedTuple):
             name = NAME
             number = 2
             while name in self.by_name:
-                # An old list of that name may block others as well, whom nobody has asked to block.
+                # An old list of that name may block others, too, whom nobody asked to block.
                 name = f"{NAME}-{number}"
                 number += 1
         changed = (self.by_name.get(name) or PrivacyList(())).with_blocked(jids)

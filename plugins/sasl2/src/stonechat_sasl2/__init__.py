@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from stonechat import hookimpl
 from stonechat.errors import SaslFailure, StreamError
-from stonechat.host import Host, UnboundStream
+from stonechat.host import Host
 from stonechat.jid import JID
 from stonechat.options import PluginOptions, option
 from stonechat.sasl import (
@@ -18,6 +18,7 @@ from stonechat.sasl import (
     SaslFailed,
     SaslSuccess,
 )
+from stonechat.session import UnboundStream
 from stonechat.stanza import Element
 from stonechat_sasl2 import words
 from stonechat_sasl2.binding import NS_BIND2, Binder

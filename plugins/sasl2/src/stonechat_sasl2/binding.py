@@ -8,10 +8,11 @@ import hmac
 import secrets
 
 from stonechat.errors import JIDError, StanzaError, StreamError
-from stonechat.host import Host, Session, UnboundStream
+from stonechat.host import Host
 from stonechat.jid import JID, prepare_resource
 from stonechat.namespaces import NS_STANZA_ERRORS
 from stonechat.sasl import BOUND_INLINE, UserAgent, user_agent
+from stonechat.session import Session, UnboundStream
 from stonechat.stanza import Element
 from stonechat_sasl2.inline import InlineFeatures
 

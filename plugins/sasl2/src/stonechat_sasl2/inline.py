@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from typing import Generic, TypeVar
 
 from stonechat.errors import StreamError
-from stonechat.host import Host, InlineFeature, UnboundStream
+from stonechat.host import Host
+from stonechat.session import InlineFeature, UnboundStream
 from stonechat.stanza import Element
 
 Target = TypeVar("Target")
