@@ -54,6 +54,18 @@ def test_while_nobody_can_say_whether_an_account_is_there_no_command_is_told_tha
         capulet.existing_account(JID.parse("juliet@capulet.example"))
 
 
+def test_a_session_stands_for_the_address_that_it_connects_from(server):
+    server.configure(access={"at-home": {"addresses": ["192.0.2.0/24"]}})
+    tested = server.host("capulet.example", plugin_classes={"porter": Porter})
+    capulet = tested.plugin("porter").host
+    inside = tested.connect("juliet@capulet.example/balcony", address="192.0.2.7")
+    outside = tested.connect("juliet@capulet.example/street", address="203.0.113.7")
+    assert capulet.allows("at-home", inside.jid)
+    assert not capulet.allows("at-home", outside.jid)
+    assert not capulet.allows("at-home", inside.bare)
+    assert capulet.allows("at-home", outside.jid, "192.0.2.8")
+
+
 def test_what_is_in_modules_of_its_own_can_be_imported_from_the_host_s_too():
     assert host.Accounts is accounts.Accounts
     for name in ("InlineFeature", "Inlet", "Outlet", "Session", "UnboundStream"):

@@ -363,6 +363,7 @@ class Host:
     def allows(self, rule: str, jid: JID | None = None, address: str | None = None) -> bool:
         """Whether an access rule of the configuration lets this JID or address in.
 
-        A rule that the configuration does not name lets nobody in.
+        The full JID of a session of this host stands for the address that it connects from,
+        too. A rule that the configuration does not name lets nobody in.
         """
         return self._kernel.allows(rule, jid, address)

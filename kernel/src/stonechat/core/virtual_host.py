@@ -168,6 +168,8 @@ class VirtualHost:
         return self.hooks.has(hook)
 
     def allows(self, rule: str, jid: JID | None, address: str | None) -> bool:
+        if address is None and jid is not None and (session := self.session(jid)) is not None:
+            address = session.address
         return self.access.allows(rule, jid, address)
 
     def commands(self, caller: JID | None) -> list[Command]:

@@ -84,8 +84,7 @@ class Plugin:
             return jid.domain == self.host.name and bool(jid.localpart)
         if rule == "open":
             return True
-        session = self.host.session(jid)
-        return self.host.allows(rule, jid, session.address if session is not None else None)
+        return self.host.allows(rule, jid)
 
     def list_services(self, user: JID, request: Element) -> Element:
         answer = Element(NS_EXTDISCO, "services")

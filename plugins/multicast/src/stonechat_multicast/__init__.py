@@ -162,9 +162,7 @@ class Plugin:
         options = self.options
         rule = options.access if is_local else options.inbound_access
         open_to = "local" if is_local else "open"
-        session = self.host.session(sender)
-        address = session.address if session is not None else None
-        if rule != open_to and not self.host.allows(rule, sender, address):
+        if rule != open_to and not self.host.allows(rule, sender):
             raise StanzaError("forbidden")
         if not is_local and any(jid.domain != self.host.name for jid in header.receivers):
             # Their servers would not believe us where the stanza comes from.

@@ -138,9 +138,7 @@ class Plugin:
 
     def allowed(self, jid: JID) -> Sequence[str]:
         """What somebody may ask for, in order ("Namespace query authorization")."""
-        session = self.host.session(jid)
-        address = None if session is None else session.address
-        if self.host.allows(self.options.access, jid, address):
+        if self.host.allows(self.options.access, jid):
             return list(STATISTICS)
         open_to = set(self.options.for_everybody)
         if jid.localpart and jid.domain == self.host.name:
