@@ -5,7 +5,7 @@ The errors are those of the backends, and in `stonechat.auth`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
@@ -22,10 +22,17 @@ class Accounts(Protocol):
     def exists(self, localpart: str) -> bool: ...
     def check_password(self, localpart: str, password: str) -> bool: ...
     def create(self, localpart: str, password: str) -> None:
-        """AccountExists if it does; Unsupported if no backend creates accounts."""
+        """AccountExists if it does; Unsupported if no backend creates accounts.
 
-    def remove(self, localpart: str) -> None:
-        """Close the account's sessions, remove it and tell all plugins; AccountNotFound."""
+        AuthUnavailable where a plugin cannot forget the data of an earlier one.
+        """
+
+    def remove(self, localpart: str, *, told: Callable[[], object] = lambda: None) -> None:
+        """Remove an account, end its sessions and tell all plugins; AccountNotFound, Unsupported.
+
+        `told` is called in between: once the account is gone, and while its sessions can
+        still be sent something. It is not called where the account cannot be removed.
+        """
 
     def set_password(self, localpart: str, password: str) -> None:
         """AccountNotFound; Unsupported."""

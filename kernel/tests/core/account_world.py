@@ -106,6 +106,7 @@ class World:
         self.waits = []
         self.blocking = []
         self.also_remove = list(told_of_removal)
+        self.failing = []  # plugins that cannot forget an account
         self.throttle = LoginThrottle(self.clock)
         self.accounts = HostAccounts(
             domain,
@@ -129,6 +130,7 @@ class World:
         self.note("removed", account)
         if self.also_remove:
             self.accounts.remove(self.also_remove.pop())
+        return self.failing
 
     def run_blocking(self, call, *arguments):
         self.blocking.append(call.__name__)

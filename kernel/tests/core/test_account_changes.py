@@ -34,12 +34,57 @@ def test_what_an_earlier_account_left_is_cleared_before_a_new_one_is_there():
     assert world.events == [("removed", JULIET), ("created", JULIET, "juliet")]
 
 
+def test_no_account_is_made_while_a_plugin_keeps_what_an_earlier_one_has_left(caplog):
+    backend = FullBackend()
+    world = World(backend)
+    world.failing = ["offline", "vcard"]
+    with pytest.raises(AuthUnavailable, match="cannot be cleared by: offline, vcard"):
+        world.accounts.create("juliet", "j")
+    assert backend.passwords == {}
+    assert world.events == [("removed", JULIET)]
+    (record,) = caplog.records
+    assert record.levelname == "ERROR"
+    assert record.getMessage() == (
+        "juliet@capulet.example is not created. "
+        "The data of an earlier account cannot be cleared by: offline, vcard."
+    )
+    world.failing = []
+    world.accounts.create("juliet", "j")
+    assert world.events[1:] == [("removed", JULIET), ("created", JULIET)]
+
+
 def test_an_account_is_gone_before_its_sessions_are_closed_and_its_data_cleared():
     backend = FullBackend(juliet="j")
     world = World(backend)
     world.note = lambda event, account: world.events.append((event, account, *backend.passwords))
     world.accounts.remove("juliet")
     assert world.events == [("removed", JULIET)]
+
+
+def test_between_the_two_it_can_be_told_that_the_account_is_gone():
+    backend = FullBackend(juliet="j")
+    world = World(backend)
+    world.accounts.remove("juliet", told=lambda: world.note("told", *backend.passwords, JULIET))
+    assert world.events == [("told", JULIET), ("removed", JULIET)]
+
+
+def test_what_goes_wrong_in_telling_it_keeps_no_session_open():
+    world = World(FullBackend(juliet="j"))
+
+    def tell():
+        raise LookupError("a bug")
+
+    with pytest.raises(LookupError):
+        world.accounts.remove("juliet", told=tell)
+    assert world.events == [("removed", JULIET)]
+
+
+def test_a_plugin_that_cannot_forget_keeps_no_account_from_being_removed():
+    backend = FullBackend(juliet="j")
+    world = World(backend)
+    world.failing = ["vcard"]
+    world.accounts.remove("juliet")
+    assert backend.passwords == {}
 
 
 @pytest.mark.parametrize("place", [0, 1])
@@ -173,9 +218,20 @@ def test_an_account_is_removed_where_it_is():
 def test_what_is_not_there_or_cannot_be_changed_is_not_changed(backend, error):
     world = World(backend)
     with pytest.raises(error):
-        world.accounts.remove("juliet")
+        world.accounts.remove("juliet", told=lambda: world.note("told", JULIET))
     with pytest.raises(error):
         world.accounts.set_password("juliet", "x")
+    assert world.events == []
+
+
+def test_a_removal_that_fails_is_not_told_to_be_done():
+    class FailingBackend(FullBackend):
+        def remove_user(self, localpart):
+            raise AuthUnavailable("the connection broke")
+
+    world = World(FailingBackend(juliet="j"))
+    with pytest.raises(AuthUnavailable):
+        world.accounts.remove("juliet", told=lambda: world.note("told", JULIET))
     assert world.events == []
 
 

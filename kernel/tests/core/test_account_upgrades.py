@@ -49,7 +49,7 @@ def accounts(*backends):
         secret=b"secret",
         run_blocking=lambda call, *arguments: call(*arguments),
         on_created=print,
-        on_removed=print,
+        on_removed=lambda account: [],
         on_password_changed=print,
         throttle=LoginThrottle(lambda: 0.0),
     )

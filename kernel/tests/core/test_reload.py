@@ -23,6 +23,7 @@ from stonechat.host import Host
 from stonechat.net.certificates import write_self_signed
 from stonechat.options import PluginOptions, option
 from stonechat.stanza import Element
+from stonechat.testing import until
 
 DEADLINE = 10
 
@@ -327,6 +328,36 @@ def test_a_host_that_is_removed_ends_its_sessions_and_no_others(node):
     assert juliet.herald() == "Hear"
     with pytest.raises(AssertionError, match="host-unknown"):
         node.connect("romeo@montague.example")
+
+
+class Slow:
+    """Is not through with what it is sent; hears of the end of sessions."""
+
+    def __init__(self):
+        self.gate = gevent.event.Event()
+        self.told = []
+
+    @hookimpl
+    def stonechat_message_from_user(self, message):
+        self.gate.wait()
+
+    @hookimpl
+    def stonechat_session_closed(self, session):
+        self.told.append(session.jid.localpart)
+
+
+def test_a_host_that_is_removed_does_not_wait_too_long_for_what_its_users_have_sent(node):
+    slow = Slow()
+    node.host("montague.example").hooks.add("slow", slow)
+    romeo = node.connect("romeo@montague.example").bind()
+    romeo.socket.sendall(b"<message to='romeo@montague.example'/>")
+    (session,) = node.host("montague.example").session_manager
+    until(lambda: session._wire._workers, "stanza at hand")
+    session.close()
+    until(lambda: session.is_ended, "end that waits")
+    node.change(("  montague.example: {}\n", ""), also="limits: {shutdown_timeout: 200 ms}\n")
+    assert slow.told == ["romeo"]
+    slow.gate.set()
 
 
 def test_who_logged_in_before_the_host_went_cannot_bind_after_it(node):

@@ -2,8 +2,9 @@
 
 import pytest
 
-from stonechat.auth import AuthUnavailable, Unsupported
+from stonechat.auth import AccountNotFound, AuthUnavailable, Unsupported
 from stonechat.stanza import Element
+from stonechat.testing.accounts import TestingBackend
 
 NS = "jabber:iq:register"
 PASSWORD = "R0m30 and me"
@@ -210,20 +211,42 @@ def test_a_removal_stands_alone(host, juliet):
     assert host.kernel.accounts.exists("juliet")
 
 
-def test_an_account_that_is_gone_already_cannot_be_removed(host, juliet, monkeypatch):
-    monkeypatch.setattr(host.kernel.accounts, "exists", lambda localpart: False)
-    assert condition(ask(juliet, "set", "<remove/>")) == "registration-required"
+@pytest.mark.parametrize(
+    ("error", "answer", "old_code"),
+    [
+        (AccountNotFound("gone already"), "registration-required", "407"),
+        (Unsupported("read-only"), "not-allowed", "405"),
+        (AuthUnavailable("away"), "internal-server-error", "500"),
+    ],
+)
+def test_a_removal_that_cannot_be_is_answered_so_and_nothing_is_removed(
+    host, juliet, monkeypatch, error, answer, old_code
+):
+    def remove_user(backend, localpart):
+        raise error
 
-
-def test_a_removal_that_fails_is_logged_for_the_operator(server, host, juliet, monkeypatch):
-    def remove(localpart):
-        raise AuthUnavailable("away")
-
-    monkeypatch.setattr(host.kernel.accounts, "remove", remove)
-    server.expect_errors()
-    assert ask(juliet, "set", "<remove/>").type == "result"
+    monkeypatch.setattr(TestingBackend, "remove_user", remove_user)
+    reply = ask(juliet, "set", "<remove/>")
+    assert (condition(reply), code(reply)) == (answer, old_code)
+    assert opens(host, PASSWORD)
     assert ask(juliet, "get", id="after").type == "result"
     assert juliet.received() == []
+
+
+def test_the_result_of_a_removal_comes_when_it_is_done_and_before_the_stream_ends(
+    host, juliet, monkeypatch
+):
+    accounts = host.kernel.accounts
+    route = host.kernel.route
+    there = []
+
+    def routed(stanza):
+        there.append((stanza.id, accounts.exists("juliet"), juliet.is_closed))
+        route(stanza)
+
+    monkeypatch.setattr(host.kernel, "route", routed)
+    assert ask(juliet, "set", "<remove/>", id="unreg1").type == "result"
+    assert there == [("unreg1", False, False)]
 
 
 def test_somebody_else_cannot_remove_the_account(host, juliet):

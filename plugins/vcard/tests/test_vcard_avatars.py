@@ -380,6 +380,7 @@ def test_while_the_store_is_away_presence_goes_on(server, host, juliet, romeo, t
     def fail(*_, **__):
         raise StorageError("gone")
 
+    host.create_account("nurse")
     juliet.available()
     romeo.received()
     host.plugin("vcard").avatars.changed("juliet")

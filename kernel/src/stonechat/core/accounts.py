@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -24,6 +25,8 @@ from stonechat.errors import StorageError
 from stonechat.jid import JID
 from stonechat.protocol.sasl import mechanisms_offered
 
+log = logging.getLogger("stonechat.accounts")
+
 # `exists` is asked for every message to an account that has no session. Other nodes and
 # a directory's administrators remove accounts too, so what was true is not true for long.
 MAX_KNOWN = 4096
@@ -35,12 +38,12 @@ CHANGE_SECONDS = 30.0
 
 
 class HostAccounts:
-    """The `stonechat.host.Accounts` of a virtual host, and the way in for its clients.
+    """The `stonechat.accounts.Accounts` of a virtual host, and the way in for its clients.
 
-    `on_removed` closes an account's sessions and tells the plugins to forget its data;
-    it is called before a creation too. `on_password_changed` tells them to forget what
-    spared its user the old password. `secret` is what decoys come from: it stays the
-    same over restarts, and on all nodes.
+    `on_removed` ends an account's sessions and tells the plugins to forget its data; it
+    returns which of them failed, and is called before a creation too.
+    `on_password_changed` tells them to forget what spared its user the old password.
+    `secret` is what decoys come from: it stays the same over restarts, and on all nodes.
     """
 
     def __init__(
@@ -51,7 +54,7 @@ class HostAccounts:
         secret: bytes,
         run_blocking: Callable[..., Any],
         on_created: Callable[[JID], None],
-        on_removed: Callable[[JID], None],
+        on_removed: Callable[[JID], Sequence[str]],
         on_password_changed: Callable[[JID], None],
         throttle: LoginThrottle,
         clock: Callable[[], float] = time.monotonic,
@@ -102,11 +105,11 @@ class HostAccounts:
             if self._chain.holder(localpart) is not None:
                 raise AccountExists(f"There is an account {account} already.")
             # Before it is there, so that nobody can log in and find an earlier one's data.
-            self._on_removed(account)
+            self._clear_remains(account)
             maker.create_user(localpart, password)
             self._on_created(account)
 
-    def remove(self, localpart: str) -> None:
+    def remove(self, localpart: str, *, told: Callable[[], object] = lambda: None) -> None:
         account = JID.make(localpart, self.domain)
         with self._changing(localpart):
             backend = self._chain.holder_that_can("remove_user", localpart)
@@ -115,8 +118,11 @@ class HostAccounts:
             finally:
                 self._removals += 1
                 self._known.pop(localpart, None)
-            # After it, for until then a new session could be bound.
-            self._on_removed(account)
+            try:
+                told()
+            finally:
+                # After the backend, for until then a new session could be bound.
+                self._on_removed(account)
 
     def set_password(self, localpart: str, password: str) -> None:
         _check_settable(password)
@@ -193,6 +199,14 @@ class HostAccounts:
         self._throttle.succeeded(localpart, address)
 
     # Below
+
+    def _clear_remains(self, account: JID) -> None:
+        """Have the plugins forget an earlier account; AuthUnavailable where one cannot."""
+        failed = ", ".join(self._on_removed(account))
+        if failed:
+            reason = f"The data of an earlier account cannot be cleared by: {failed}."
+            log.error("%s is not created. %s", account, reason)
+            raise AuthUnavailable(reason)
 
     @contextmanager
     def _changing(self, localpart: str) -> Iterator[None]:

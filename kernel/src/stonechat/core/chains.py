@@ -329,14 +329,17 @@ class Hooks:
                 return answer
         return None
 
-    def notify(self, hook: str, arguments: dict[str, Any]) -> None:
-        """Tell all; nobody's failure keeps the others from hearing it."""
+    def notify(self, hook: str, arguments: dict[str, Any]) -> list[str]:
+        """Tell all; nobody's failure keeps the others from hearing it. Returns who failed."""
+        failed = []
         for call in self._calls[hook]:
             try:
                 self._invoke(call, arguments)
             except FAULTS as error:
                 self._failed(call, error, arguments)
 
+                failed.append(call.plugin)
+        return failed
     def _invoke(self, call: Call, arguments: dict[str, Any]) -> Any:
         call.calls += 1
         begun = time.perf_counter()

@@ -5,13 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import gevent
+from gevent import getcurrent
+from gevent.event import Event
 
 from stonechat.core.client_stanzas import receive
 from stonechat.core.client_wire import ClientWire
 from stonechat.errors import StreamError
-from stonechat.host import Inlet, Outlet
 from stonechat.jid import JID
 from stonechat.protocol.splitter import Splitter
+from stonechat.session import Inlet, Outlet
 from stonechat.stanza import Presence, Stanza
 
 if TYPE_CHECKING:
@@ -20,19 +22,21 @@ if TYPE_CHECKING:
     from stonechat.net.connection import Connection
     from stonechat.net.limits import Admission
 
-# How long who resumes a session waits for the stanza that its old connection is at.
-TAKEOVER_SECONDS = 10.0
+# How long a session's end, and who resumes it, waits for the stanza that is being handled.
+REST_SECONDS = 10.0
 
 CONNECTION_LOST = "connection-lost"
 
 
 class ClientSession:
-    """One client; a `stonechat.host.Session`."""
+    """One client; a `stonechat.session.Session`."""
 
     __slots__ = (
         "__weakref__",
+        "_cleared",
         "_connection",
         "_data",
+        "_ender",
         "_is_cleared",
         "_is_closing",
         "_nearest",
@@ -44,6 +48,7 @@ class ClientSession:
         "inlet",
         "is_connected",
         "is_ended",
+        "is_over",
         "jid",
         "presence",
         "priority",
@@ -69,7 +74,12 @@ class ClientSession:
         self.ended_by = ""
         self._is_closing = False
         self.is_ended = False
+        """Whether its end has begun, and nobody finds it any more."""
+        self.is_over = False
+        """Whether its end is being told; nobody may hear of its presence behind that."""
         self._is_cleared = False
+        self._cleared: Event | None = None
+        self._ender: object = None  # the greenlet that clears up
         self.presence: Presence | None = None
         self.priority = 0
         self._speak_through(connection, splitter, admission, port)
@@ -121,14 +131,25 @@ class ClientSession:
     @property
     def takes_messages(self) -> bool:
         """Whether messages may be queued; not while the client is too slow for them."""
-        if self._outlets is not None:
-            for outlet in self._outlets:
-                if not outlet.takes_messages:
-                    return False
-            if self._nearest is not None:
-                # It keeps what is under way, and says how much that may be (R8).
-                return not self.is_connected or not self._wire.is_stuck
-        return not self.is_connected or self._wire.takes_messages
+        if self._outlets is None:
+            return not self.is_connected or self._wire.takes_messages
+        return self._take_messages(self._outlets)
+
+    def takes_messages_behind(self, outlet: Outlet) -> bool:
+        """Whether those behind an outlet take messages: the outlets there, and the client."""
+        outlets = self._outlets or []
+        return self._take_messages(outlets[outlets.index(outlet) + 1 :])
+
+    def _take_messages(self, outlets: list[Outlet]) -> bool:
+        for outlet in outlets:
+            if not outlet.takes_messages:
+                return False
+        if not self.is_connected:
+            return True
+        if self._nearest is not None:
+            # It keeps what is under way, and says how much that may be (R8).
+            return not self._wire.is_stuck
+        return self._wire.takes_messages
 
     @property
     def data(self) -> dict[str, Any]:
@@ -172,8 +193,15 @@ class ClientSession:
         self._outlets = outlets or None
 
     def receive(self, stanza: Stanza) -> None:
+        if self.is_ended:
+            return
         stanza.stamp(self.jid)
-        receive(self, stanza)
+        wire = self._wire
+        wire.begin_work()
+        try:
+            receive(self, stanza)
+        finally:
+            wire.end_work()
 
     def keep_alive(self, every: float) -> None:
         """White space to a client silent for long; see `ClientWire`."""
@@ -217,7 +245,7 @@ class ClientSession:
             self.is_connected = False
             old.close(StreamError("conflict", "The session was resumed by another connection."))
         old.stop()
-        if not old.wait_until_at_rest(TAKEOVER_SECONDS) or self._is_closing:
+        if not old.wait_until_at_rest(REST_SECONDS) or self._is_closing:
             raise StreamError("internal-server-error", "The session cannot be resumed now.")
         self._speak_through(connection, splitter, admission, port)
 
@@ -254,17 +282,42 @@ class ClientSession:
         self.is_ended = True
         self._is_closing = True
         self._wire.stop()
-        ending = self.host.session_manager.ending
-        ending.add(self)
+        self._ender = getcurrent()
+        manager = self.host.session_manager
+        manager.remove(self)
+        manager.end_begun(self)
         try:
+            # Whoever is told of its presence hears last that it is gone.
+            self._wire.wait_until_at_rest(REST_SECONDS)
+            self.is_over = True
             self._clear_up()
         finally:
             self._is_cleared = True
-            ending.discard(self)
+            self._ender = None
+            manager.end_over(self)
+            if self._cleared is not None:
+                self._cleared.set()
+
+    def hurry(self) -> None:
+        """Have its end, begun or to come, not wait for the stanza that is being handled."""
+        self._wire.hurry()
+
+    def wait_until_cleared(self, seconds: float) -> bool:
+        """Wait until it is cleared up after `close`; False if that takes longer.
+
+        Who is at a stanza of this very session ends it with that stanza, and who is told of
+        its end does not wait for himself.
+        """
+        if self._is_cleared or self._ender is getcurrent():
+            return True
+        if self._wire.is_at_work_here:
+            self._wire.hurry()
+        if self._cleared is None:
+            self._cleared = Event()
+        return bool(self._cleared.wait(seconds))
 
     def _clear_up(self) -> None:
         host = self.host
-        host.session_manager.remove(self)
         host.notify("stonechat_session_ending", {"session": self})
         previous = self.presence
         if previous is not None:

@@ -70,7 +70,11 @@ def _presence(session: ClientSession, presence: Presence) -> None:
     if type_ and type_ not in PRESENCE_TYPES:
         raise StanzaError("bad-request", "There is no such type of presence.")
     if presence.to is not None:
-        if not session.host.hooks.presence_from_user.run(presence, session):
+        if session.host.hooks.presence_from_user.run(presence, session):
+            return
+        # Where a plugin took longer than the session's end can wait, those to whom this goes
+        # would never hear of that end.
+        if type_ or not session.is_over:
             session.host.router.route(presence)
         return
     if type_ == "unavailable":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from gevent import getcurrent
 from gevent.event import Event
 
 from stonechat.core.chains import FAULTS
@@ -37,12 +38,12 @@ class ClientWire:
 
     __slots__ = (
         "_admission",
-        "_at_work",
         "_port",
         "_resting",
         "_splitter",
         "_stop",
         "_stuck_timer",
+        "_workers",
         "connection",
         "is_stuck",
         "session",
@@ -62,7 +63,8 @@ class ClientWire:
         self._admission = admission
         self._port = port
         self._stop = False  # looked at after each stanza
-        self._at_work = False
+        # The greenlets that handle what the session has sent.
+        self._workers: tuple[object, ...] = ()
         self._resting: Event | None = None
         self.is_stuck = False
         """From a bound that was reached until everything is sent."""
@@ -127,7 +129,7 @@ class ClientWire:
     def handle(self, events: list[StreamEvent]) -> None:
         """Handle the events of the stream, in order, until it stops; takes them off the list."""
         session = self.session
-        self._at_work = True
+        self.begin_work()
         # What was handled is let go, with the tree that it was given (robustness rule 2).
         events.reverse()
         try:
@@ -146,9 +148,7 @@ class ClientWire:
                     self._log_fault(error.condition, error.text)
                     session.close(error)
         finally:
-            self._at_work = False
-            if self._resting is not None:
-                self._resting.set()
+            self.end_work()
 
     def _element(self, event: StreamEvent) -> None:
         host = self.session.host
@@ -165,6 +165,11 @@ class ClientWire:
         except FAULTS as error:
             host.plugin_failed(plugin, "stonechat_stream_elements", error, None)
             raise StreamError("internal-server-error") from error
+
+    def input_failed(self, error: StreamError) -> None:
+        if not self._stop:
+            self._log_fault(error.condition, error.text)
+            self.session.close(error)
 
     def tls_established(self) -> None:
         raise AssertionError("TLS begins before a session does")
@@ -226,12 +231,42 @@ class ClientWire:
         """Take nothing more."""
         self._stop = True
 
+    def begin_work(self) -> None:
+        """A stanza of the session is handled in this greenlet, until `end_work`."""
+        self._workers += (getcurrent(),)
+
+    def end_work(self) -> None:
+        if len(self._workers) == 1:
+            self._workers = ()
+            if self._resting is not None:
+                self._resting.set()
+        else:
+            workers = list(self._workers)
+            workers.remove(getcurrent())
+            self._workers = tuple(workers)
+
+    @property
+    def is_at_work_here(self) -> bool:
+        """Whether a stanza of the session is handled in this very greenlet."""
+        return getcurrent() in self._workers
+
     def wait_until_at_rest(self, seconds: float) -> bool:
-        """Wait for the stanza at hand; False if it takes longer than that."""
-        if not self._at_work:
+        """Wait for the stanza at hand; False if it takes longer than that.
+
+        It has to be stopped before. Who is at the stanza himself does not wait.
+        """
+        if not self._workers or self.is_at_work_here:
             return True
-        self._resting = Event()
-        return bool(self._resting.wait(seconds))
+        if self._resting is None:
+            self._resting = Event()
+        self._resting.wait(seconds)
+        return not self._workers
+
+    def hurry(self) -> None:
+        """Whoever waits for the stanza at hand, or is going to, waits no longer."""
+        if self._resting is None:
+            self._resting = Event()
+        self._resting.set()
 
     def _let_go(self) -> None:
         self._stop = True

@@ -8,6 +8,7 @@ another greenlet in it; what is not wanted any more ends after that.
 
 from __future__ import annotations
 
+import time
 from collections import defaultdict
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
@@ -226,12 +227,18 @@ class _Change:
             self.server.stop_accounts(accounts)
         # RFC 6120, 4.9.3.5: "the domain ... is no longer serviced by the receiving entity".
         error = StreamError("host-gone", "This domain is not served here any more.")
-        with gevent.Timeout(self.new.limits.shutdown_timeout, False):
+        limit = self.new.limits.shutdown_timeout
+        hurry_at = time.monotonic() + limit / 2
+        with gevent.Timeout(limit, False):
             for host in self.hosts.values():
-                sessions = list(host.session_manager)
+                sessions = [*host.session_manager.ending, *host.session_manager]
                 for session in sessions:
                     session.close(error)
                 while any(not session.is_gone for session in sessions):
+                    if time.monotonic() >= hurry_at:
+                        # What a client has sent is waited for no longer; its end is told yet.
+                        for session in sessions:
+                            session.hurry()
                     gevent.sleep(_LOOK_SECONDS)
         for host in self.hosts.values():
             self.server.take_down(host)

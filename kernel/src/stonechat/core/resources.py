@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from typing import TYPE_CHECKING
 
+from stonechat.core.session_manager import ENDING_SECONDS
 from stonechat.errors import JIDError, StanzaError, StreamError
 from stonechat.jid import JID
 
@@ -28,25 +29,27 @@ def choose_jid(
         jid = account.with_resource(resource)
     except JIDError as error:
         raise StanzaError("bad-request", str(error)) from None
-    other = manager.session(jid)
-    if other is None:
+    if manager.session(jid) is None:
         _check_room(host, account, limits)
-        return jid
-    # RFC 6120, 7.7.2.2
-    while other is not None:
+    # RFC 6120, 7.7.2.2. While one ends, another client may be quicker.
+    while (other := manager.occupant(jid)) is not None:
         policy = limits.resource_conflict
         # One that is closed already is only waited for.
         if other.is_open and policy == "refuse":
             raise StanzaError("conflict", "The resource is in use.")
         if other.is_open and policy == "generate" and other.address != address:
-            _check_room(host, account, limits)
-            return account.with_resource(f"{resource[:500]}.{secrets.token_urlsafe(6)}")
+            return _similar(host, account, resource, limits)
         other.close(StreamError("conflict", "The resource was bound again."))
         # Its presence is gone before that of its successor comes.
-        other.end()
-        # While it ended, another client may have been quicker.
-        other = manager.session(jid)
+        if not other.wait_until_cleared(ENDING_SECONDS):
+            return _similar(host, account, resource, limits)
     return jid
+
+
+def _similar(host: VirtualHost, account: JID, resource: str, limits: Limits) -> JID:
+    """A JID like the one that was asked for."""
+    _check_room(host, account, limits)
+    return account.with_resource(f"{resource[:500]}.{secrets.token_urlsafe(6)}")
 
 
 def _check_room(host: VirtualHost, account: JID, limits: Limits) -> None:

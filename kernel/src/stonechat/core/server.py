@@ -263,11 +263,12 @@ class Server:
             self._stop_backends(backends)
             raise
 
-        def removed(account: JID) -> None:
-            host.session_manager.close_account(
+        def removed(account: JID) -> list[str]:
+            if not host.session_manager.close_account(
                 account.localpart, StreamError("not-authorized", "The account was removed.")
-            )
-            host.notify("stonechat_account_removed", {"account": account})
+            ):
+                host.log.warning("sessions of a removed account linger", account=account.text)
+            return host.hooks.notify("stonechat_account_removed", {"account": account})
 
         names = (setting.name for setting in configuration.auth)
         accounts = HostAccounts(
@@ -354,12 +355,12 @@ class Server:
         for port in self.ports:
             port.close()
         with gevent.Timeout(limit, False):
-            self._drain()
+            self._drain(limit / 2)
         self._tear_down()
         self.log.info("stopped")
         self.stopped.set()
 
-    def _drain(self) -> None:
+    def _drain(self, patience: float) -> None:
         error = StreamError("system-shutdown")
         sessions: list[ClientSession] = []
         for host in self.hosts.values():
@@ -371,8 +372,14 @@ class Server:
                     gevent.sleep(0)
         for session in sessions:
             while not session.is_gone:
-                if time.monotonic() >= self._drain_until:
+                left = self._drain_until - time.monotonic()
+                if left <= 0:
                     return
+                if left <= patience:
+                    # What a client has sent is waited for no longer; its end is told yet.
+                    for other in sessions:
+                        other.hurry()
+                    patience = 0
                 gevent.sleep(0.02)
 
     def _tear_down(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,10 @@ if TYPE_CHECKING:
     from stonechat.core.client_session import ClientSession
     from stonechat.core.virtual_host import VirtualHost
 
+# How long others wait for a session's end: for the stanza that it is at, if any, and then
+# for what plugins do.
+ENDING_SECONDS = 15.0
+
 SUBSCRIPTION_TYPES = frozenset({"subscribe", "subscribed", "unsubscribe", "unsubscribed"})
 
 
@@ -23,8 +28,8 @@ class SessionManager:
         self._host = host
         self._accounts: dict[str, dict[str, ClientSession]] = {}
         self._count = 0
-        self.ending: set[ClientSession] = set()
-        """Sessions that can be found no more, but are not cleared up yet."""
+        # Those that can be found no more, but are not cleared up yet.
+        self._ending: dict[str, list[ClientSession]] = {}
 
     # Who is here
 
@@ -69,10 +74,38 @@ class SessionManager:
         self._host.cluster.session_closed(jid)
         return True
 
-    def close_account(self, localpart: str, error: StreamError) -> None:
-        """End all sessions of an account."""
-        for session in self.sessions(localpart):
+    # Who goes
+
+    def end_begun(self, session: ClientSession) -> None:
+        """A session ends; others may have to wait for it."""
+        self._ending.setdefault(session.jid.localpart, []).append(session)
+
+    def end_over(self, session: ClientSession) -> None:
+        """A session is cleared up."""
+        localpart = session.jid.localpart
+        ending = self._ending[localpart]
+        ending.remove(session)
+        if not ending:
+            del self._ending[localpart]
+
+    @property
+    def ending(self) -> list[ClientSession]:
+        """The sessions that can be found no more, but are not cleared up yet."""
+        return [session for sessions in self._ending.values() for session in sessions]
+
+    def occupant(self, jid: JID) -> ClientSession | None:
+        """Who has a full JID, or has had it and is not cleared up yet."""
+        ending = (s for s in self._ending.get(jid.localpart, ()) if s.jid == jid)
+        return self.session(jid) or next(ending, None)
+
+    def close_account(self, localpart: str, error: StreamError) -> bool:
+        """End all sessions of an account; False if they have not all ended in time. May block."""
+        sessions = (*self.sessions(localpart), *self._ending.get(localpart, ()))
+        for session in sessions:
             session.close(error)
+        until = time.monotonic() + ENDING_SECONDS
+        ended = [s.wait_until_cleared(max(0.0, until - time.monotonic())) for s in sessions]
+        return all(ended)
 
     # Delivery
 

@@ -8,12 +8,13 @@ from pydantic import AfterValidator
 
 from stonechat import hookimpl
 from stonechat.auth import AccountExists, AccountNotFound, BadPassword, Unsupported
-from stonechat.errors import JIDError, StanzaError, StonechatError, StorageError
-from stonechat.host import Host, UnboundStream
+from stonechat.errors import JIDError, StanzaError, StorageError
+from stonechat.host import Host
 from stonechat.iq import IGNORE, Ignore, IqHandler
 from stonechat.jid import JID, prepare_localpart
 from stonechat.namespaces import NS_CLIENT
 from stonechat.options import Duration, Network, PluginOptions, option
+from stonechat.session import UnboundStream
 from stonechat.stanza import Element, Iq, Message, error_element
 from stonechat_register.attempts import AttemptLimit, plain_address
 from stonechat_register.codes import coded_errors
@@ -224,18 +225,10 @@ class Plugin:
         if len(iq.payload.elements) != 1:
             raise StanzaError("bad-request", "Nothing may stand beside the removal.")
         with account_errors():
-            if not self.host.accounts.exists(account.localpart):
-                raise AccountNotFound
-        # With the account its sessions end, by not-authorized, and this one has to hear
-        # the result before.
-        self.host.route(iq.result())
-        try:
-            self.host.accounts.remove(account.localpart)
-        except StonechatError as error:
-            # One answer is all there is; an operator has to see to it.
-            self.host.log.error("account not removed", account=account.text, reason=str(error))
-        else:
-            self.host.log.info("account removed by its user", account=account.text)
+            # With the account its sessions end, by not-authorized, and this one has to hear
+            # the result before.
+            self.host.accounts.remove(account.localpart, told=lambda: self.host.route(iq.result()))
+        self.host.log.info("account removed by its user", account=account.text)
         return IGNORE
 
     def check_address(self, iq: Iq) -> None:

@@ -47,7 +47,8 @@ class Broadcast:
         with self._turns.hold(session.jid.text):
             if presence.type == "unavailable":
                 self._tell_gone(session, presence)
-            else:
+            elif session.presence is not None:
+                # Else another plugin has blocked for so long that it is gone already.
                 self._tell(session, presence, is_initial=previous is None)
 
     def _tell(self, session: Session, presence: Presence, *, is_initial: bool) -> None:
