@@ -30,12 +30,20 @@ GATHER_SECONDS = 0.005
 RETRY_SECONDS = 1.0
 
 
+Done = Callable[[], None]
+Failed = Callable[[Exception], None]
+
+
 class Batcher(Generic[Row]):
     """Rows of one plugin on their way to the store, in order.
 
     `write_rows` is a work as in `stonechat.storage`, with the rows besides: it must stand
     being called again with rows that it has written already, for a commit whose outcome
-    nobody knows is repeated. While the store fails, rows wait, up to `limit`.
+    nobody knows is repeated. While the store fails (StorageError), rows wait, up to `limit`.
+
+    Any other exception of `write_rows` is a row's own fault: no attempt will ever write it.
+    Then the batch is halved until that row is alone; it is left out and the log says so,
+    by its kind and size. Nobody is told that such a row is safe: see `add`.
 
     Whoever adds much looks at `is_busy` before, and waits: the store is slower than the
     network.
@@ -53,7 +61,7 @@ class Batcher(Generic[Row]):
         self._write_rows = write_rows
         self._limit = limit
         self._gather = gather
-        self._rows: deque[tuple[Row, Callable[[], None] | None]] = deque()
+        self._rows: deque[tuple[Row, Done | None, Failed | None]] = deque()
         self._is_running = False
         self._added = self._written = 0
         self._progress = Event()
@@ -63,14 +71,19 @@ class Batcher(Generic[Row]):
         """How many rows are not committed yet."""
         return len(self._rows)
 
-    def add(self, row: Row, done: Callable[[], None] | None = None) -> None:
+    def add(self, row: Row, done: Done | None = None, failed: Failed | None = None) -> None:
         """Have a row written soon; `done` is called once it is committed. Never blocks.
+
+        `failed` is called in its place, with the reason, for a row that can never be
+        written. Who holds a stanza until `done` (`stonechat.custody`) has to let go of it
+        in `failed` too, or its sender waits for ever; and has to answer it with an error,
+        if nobody else has the stanza.
 
         StorageFull when too many wait: nothing was taken, refuse what brought it.
         """
         if len(self._rows) >= self._limit:
             raise StorageFull("too much waits to be written")
-        self._rows.append((row, done))
+        self._rows.append((row, done, failed))
         self._added += 1
         if not self._is_running:
             self._is_running = True
@@ -90,7 +103,8 @@ class Batcher(Generic[Row]):
     def flush(self, seconds: float = 4.0) -> bool:
         """Wait until all that was added so far is committed; False if that took too long.
 
-        For a plugin's `stop`, and for who must read what it has added.
+        What can never be written is not waited for. For a plugin's `stop`, and for who must
+        read what it has added.
         """
         last = self._added
         with gevent.Timeout(seconds, False):
@@ -104,44 +118,71 @@ class Batcher(Generic[Row]):
             if self._gather:
                 gevent.sleep(self._gather)
             while self._rows:
-                batch = list(islice(self._rows, MAX_ROWS))
+                batch = [row for row, _, _ in islice(self._rows, MAX_ROWS)]
                 try:
-                    self._write([row for row, _ in batch])
+                    self._write(batch)
                 except StorageError as error:
                     self._host.log.error(
                         "rows not written yet", rows=len(batch), reason=str(error)
                     )
                     gevent.sleep(RETRY_SECONDS)
-                    continue
-                for _, done in batch:
-                    self._rows.popleft()
-                    if done is not None:
-                        self._tell(done)
-                self._written += len(batch)
-                self._progress.set()
-                if not self.is_busy:
-                    self._room.set()
         finally:
             self._is_running = False
 
-    def _tell(self, done: Callable[[], None]) -> None:
-        try:
-            done()
-        except Exception as error:
-            self._host.log.error("whoever waited for a row failed", exc_info=error)
+    def _write(self, batch: Sequence[Row]) -> None:
+        """Write the first rows that wait; they are done with when this returns."""
 
-    def _write(self, rows: Sequence[Row]) -> None:
         def write_batch(connection: Connection) -> None:
-            self._write_rows(connection, rows)
+            self._write_rows(connection, batch)
 
         try:
             self._host.storage.write(write_batch)
         except StorageError:
             raise
-        except Exception as error:
-            # One of them cannot be written, ever: the others shall not suffer for it.
-            if len(rows) == 1:
-                self._host.log.error("row dropped", exc_info=error)
+        except Exception as error:  # noqa: BLE001 - the boundary of a row
+            if len(batch) == 1:
+                self._refused(error)
                 return
-            for row in rows:
-                self._write([row])
+            # One of them cannot be written, ever: the others shall not suffer for it.
+            middle = len(batch) // 2
+            self._write(batch[:middle])
+            self._write(batch[middle:])
+        else:
+            for _ in batch:
+                _, done, _ = self._rows.popleft()
+                if done is not None:
+                    self._tell(done)
+            self._progressed(len(batch))
+
+    def _refused(self, error: Exception) -> None:
+        row, _, failed = self._rows.popleft()
+        self._host.log.error(
+            "row can never be written",
+            kind=type(row).__name__,
+            octets=_octets_of(row),
+            exc_info=error,
+        )
+        if failed is not None:
+            self._tell(failed, error)
+        self._progressed(1)
+
+    def _tell(self, call: Callable[..., None], *arguments: object) -> None:
+        try:
+            call(*arguments)
+        except Exception as error:
+            self._host.log.error("whoever waited for a row failed", exc_info=error)
+
+    def _progressed(self, rows: int) -> None:
+        self._written += rows
+        self._progress.set()
+        if not self.is_busy:
+            self._room.set()
+
+
+def _octets_of(value: object) -> int:
+    """About how much of texts and octets is in a row."""
+    if isinstance(value, str | bytes):
+        return len(value)
+    if isinstance(value, tuple):
+        return sum(map(_octets_of, value))
+    return 0

@@ -454,7 +454,10 @@ def stonechat_message_unhandled(session: Session | None, message: Message) -> bo
 
 @notices
 def stonechat_stanza_waits(session: Session, stanza: Stanza) -> None:
-    """A stanza was queued for a session whose client cannot be reached, or rests.
+    """A stanza waits for a session whose client cannot be reached, or rests.
+
+    Told also when a connection is lost, of what was on its way and is not acknowledged: the
+    client may have it. Do not change the stanza.
 
     Since 0.1.
     """

@@ -1,10 +1,14 @@
 """The batcher: rows in few transactions, in order, and never lost without a word."""
 
+from itertools import chain
+from typing import NamedTuple
+
 import gevent
 import pytest
 from gevent.event import Event
 
 from stonechat.batcher import MAX_ROWS, Batcher
+from stonechat.custody import Custody, Release
 from stonechat.errors import StorageError
 from stonechat.storage import StorageFull
 
@@ -122,22 +126,98 @@ def test_too_many_rows_are_refused_and_nothing_of_them_is_taken(host):
     assert batcher.flush()
 
 
-def test_a_row_that_cannot_be_written_does_not_keep_the_others(host):
-    written = []
+def refusing(written, *bad):
+    """Rows that no database takes."""
 
     def write_rows(_connection, rows):
-        if "bad" in rows:
+        if not set(bad).isdisjoint(rows):
             raise ValueError("no database takes this")
         written.append(list(rows))
 
-    batcher = Batcher(host, write_rows)
-    done = []
-    for row in ("one", "bad", "two"):
-        batcher.add(row, lambda row=row: done.append(row))
+    return write_rows
+
+
+def test_a_row_that_cannot_be_written_does_not_keep_the_others(host):
+    written = []
+    batcher = Batcher(host, refusing(written, 3, 4))
+    for number in range(10):
+        batcher.add(number)
     assert batcher.flush()
-    assert written == [["one"], ["two"]]
-    assert [event for event, _ in host.log.errors] == ["row dropped"]
-    assert done == ["one", "bad", "two"]
+    assert list(chain(*written)) == [0, 1, 2, 5, 6, 7, 8, 9]
+    # They are found by halves: most are still written together.
+    assert len(written) < 6
+    assert len(batcher) == 0
+
+
+def test_nobody_is_told_that_a_row_is_safe_which_cannot_be_written(host):
+    batcher = Batcher(host, refusing([], "bad"))
+    done, failed = [], []
+    for row in ("one", "bad", "two"):
+        batcher.add(
+            row,
+            lambda row=row: done.append(row),
+            lambda error, row=row: failed.append((row, str(error))),
+        )
+    assert batcher.flush()
+    assert done == ["one", "two"]
+    assert failed == [("bad", "no database takes this")]
+
+
+def test_what_cannot_be_written_is_logged_by_kind_and_size_and_not_by_what_it_says(host):
+    class Row(NamedTuple):
+        account: int
+        text: str
+        stanza: bytes
+
+    bad = Row(1, "Ay me!", b"<message/>")
+    batcher = Batcher(host, refusing([], bad))
+    batcher.add(bad)
+    assert batcher.flush()
+    ((event, fields),) = host.log.errors
+    assert isinstance(fields.pop("exc_info"), ValueError)
+    assert (event, fields) == ("row can never be written", {"kind": "Row", "octets": 16})
+
+
+def test_who_held_a_stanza_for_a_row_lets_go_of_it_when_that_cannot_be_written(host):
+    freed = []
+    custody = Custody(lambda: freed.append(True))
+    custody.hold()
+    release = Release(custody)
+    batcher = Batcher(host, refusing([], "bad"))
+    batcher.add("bad", failed=release)
+    assert batcher.flush()
+    assert freed == [True]
+
+
+def test_a_row_found_to_be_bad_is_not_tried_again_when_the_store_fails_after_it(host, monkeypatch):
+    monkeypatch.setattr("stonechat.batcher.RETRY_SECONDS", 0.0)
+    written, failed = [], []
+    refuse = refusing(written, "bad")
+    faults = [StorageError("gone")]
+
+    def write_rows(connection, rows):
+        if list(rows) == ["two"] and faults:
+            raise faults.pop()
+        refuse(connection, rows)
+
+    batcher = Batcher(host, write_rows)
+    batcher.add("bad", failed=failed.append)
+    batcher.add("two")
+    assert batcher.flush()
+    assert (written, len(failed)) == ([["two"]], 1)
+    assert [event for event, _ in host.log.errors] == [
+        "row can never be written",
+        "rows not written yet",
+    ]
+
+
+def test_there_is_room_again_when_what_waited_cannot_be_written(host):
+    batcher = Batcher(host, refusing([], 1, 2), limit=4)
+    for row in (1, 2):
+        batcher.add(row)
+    assert batcher.is_busy
+    batcher.wait_for_room()
+    assert not batcher.is_busy
 
 
 def test_flush_says_when_it_took_too_long(host):

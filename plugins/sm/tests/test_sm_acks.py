@@ -1,47 +1,32 @@
 """Acknowledgements (XEP-0198, sections 3 and 4), on the kernel in memory."""
 
+from itertools import pairwise
+
 import pytest
+from sm_clients import (
+    ENABLE,
+    JULIET,
+    NS_STANZAS,
+    REQUEST,
+    ROMEO,
+    ack,
+    bodies,
+    crash,
+    first_client,
+    managed_client,
+    managed_of,
+    nonzas,
+)
 
 from stonechat import timestamps
+from stonechat.namespaces import NS_DELAY
 from stonechat.stanza import Element, Message
-from stonechat_sm.managed import NS_SM, WRAP
-
-ROMEO = "romeo@capulet.example/orchard"
-JULIET = "juliet@capulet.example/balcony"
-NS_STANZAS = "urn:ietf:params:xml:ns:xmpp-stanzas"
-ENABLE = f"<enable xmlns='{NS_SM}'/>"
-REQUEST = f"<r xmlns='{NS_SM}'/>"
-
-
-def ack(h):
-    return f"<a xmlns='{NS_SM}' h='{h}'/>"
+from stonechat_sm.managed import NS_SM
 
 
 @pytest.fixture
 def host(server):
     return server.host("capulet.example", sm={}, offline={})
-
-
-def managed_client(host, jid, enable=ENABLE):
-    """A client that is available and has enabled stream management."""
-    client = host.connect(jid)
-    client.available()
-    client.send(enable)
-    enabled = client.receive()
-    assert enabled.name == "enabled", enabled
-    return client
-
-
-def of_client(host, client):
-    return host.kernel.session(client.jid).data["sm"]
-
-
-def nonzas(client):
-    return [item for item in client.received() if isinstance(item, Element)]
-
-
-def messages(client):
-    return [item.body for item in client.received() if isinstance(item, Message)]
 
 
 def test_the_feature_is_offered_once_the_client_has_logged_in(host):
@@ -102,30 +87,6 @@ def test_refused_stanzas_count_too(host):
     romeo.received()
     romeo.send(REQUEST)
     assert nonzas(romeo) == [Element(NS_SM, "a", {"h": "2"})]
-
-
-def test_the_count_wraps_at_two_to_the_thirty_second(host):
-    romeo = managed_client(host, ROMEO)
-    managed = of_client(host, romeo)
-    managed.received = managed.safe = WRAP - 1
-    romeo.send("<presence><show>away</show></presence>")
-    romeo.received()
-    romeo.send(REQUEST)
-    assert nonzas(romeo) == [Element(NS_SM, "a", {"h": "0"})]
-
-
-def test_acknowledgements_wrap_too(host):
-    juliet = managed_client(host, JULIET)
-    managed = of_client(host, juliet)
-    managed.acked = WRAP - 2
-    romeo = host.connect(ROMEO)
-    for number in range(4):
-        romeo.message(JULIET, f"{number}")
-    juliet.send(ack(1))
-    assert managed.acked == 1
-    assert managed.waiting == 1
-    juliet.send(ack(2))
-    assert managed.waiting == 0
 
 
 def test_who_acknowledges_more_than_was_sent_is_shown_the_door(host):
@@ -193,7 +154,7 @@ def test_the_sender_hears_it_too_when_the_message_is_on_disk(server, host):
     romeo.send(REQUEST)
     server.clock.advance(0.15)
     assert nonzas(romeo) == [Element(NS_SM, "a", {"h": "1"})]
-    managed = of_client(host, juliet)
+    managed = managed_of(host, juliet)
     plugin = host.plugin("sm")
     assert len(plugin.spool.tables.stanzas(managed.token)) == 1
     juliet.send(ack(1))
@@ -207,9 +168,9 @@ def test_an_ack_covers_what_is_safe_and_stops_at_the_first_that_is_not(server, h
     romeo.send("<presence><show>away</show></presence>")
     romeo.message(JULIET, "Good night")
     romeo.send("<presence><show>xa</show></presence>")
-    assert of_client(host, romeo).safe == 1
+    assert managed_of(host, romeo).safe == 1
     juliet.send(ack(juliet_received(juliet)))
-    assert of_client(host, romeo).safe == 3
+    assert managed_of(host, romeo).safe == 3
 
 
 def juliet_received(client):
@@ -222,7 +183,7 @@ def test_a_full_queue_sends_further_messages_to_the_spool(server):
     romeo = host.connect(ROMEO)
     for number in range(15):
         romeo.message("juliet@capulet.example", f"{number}")
-    assert messages(juliet) == [f"{number}" for number in range(10)]
+    assert bodies(juliet) == [f"{number}" for number in range(10)]
     juliet.send(ack(10))
     assert [juliet.receive_message().body for _ in range(5)] == [
         f"{number}" for number in range(10, 15)
@@ -245,9 +206,41 @@ def test_what_was_not_acknowledged_goes_to_the_spool_in_order_and_with_its_time(
     came = [item for item in again.received() if isinstance(item, Message)]
     assert [message.body for message in came] == [f"{number}" for number in range(5, 20)]
     for message in came:
-        first, *_ = message.element.find_all("delay", "urn:xmpp:delay")
+        first, *_ = message.element.find_all("delay", NS_DELAY)
         assert first.get("from") == "capulet.example"
         assert first.get("stamp")[:19] == sent_at[:19]
+
+
+def delays(message):
+    return [delay.get("from") for delay in message.element.find_all("delay", NS_DELAY)]
+
+
+def test_what_is_delivered_once_more_is_stamped_once(server, host):
+    romeo = host.connect(ROMEO)
+    juliet = managed_client(host, JULIET)
+    romeo.message(JULIET, "Good night")
+    others = [managed_client(host, f"juliet@capulet.example/{number}") for number in range(2)]
+    for other in others:
+        other.available(priority=-1)
+    for client, following in pairwise([juliet, *others]):
+        following.available(priority=1)
+        client.drop()
+        server.settle()
+        (message,) = [item for item in following.received() if isinstance(item, Message)]
+        assert delays(message) == ["capulet.example"]
+
+
+def test_what_somebody_else_has_delayed_is_stamped_by_us_too(server, host):
+    romeo = host.connect(ROMEO)
+    juliet = managed_client(host, JULIET)
+    sent = {"from": "verona.example", "stamp": "2026-02-14T11:00:00Z"}
+    romeo.message(JULIET, "Good night", Element(NS_DELAY, "delay", sent))
+    other = first_client(host, "juliet@capulet.example/chamber")
+    other.received()
+    juliet.drop()
+    server.settle()
+    (message,) = [item for item in other.received() if isinstance(item, Message)]
+    assert delays(message) == ["verona.example", "capulet.example"]
 
 
 def test_what_was_not_acknowledged_goes_to_another_resource_at_once(server, host):
@@ -260,7 +253,7 @@ def test_what_was_not_acknowledged_goes_to_another_resource_at_once(server, host
     other.received()
     juliet.drop()
     server.settle()
-    assert messages(other) == ["Good night"]
+    assert bodies(other) == ["Good night"]
 
 
 def test_acknowledged_messages_do_not_come_again(server, host):
@@ -273,7 +266,7 @@ def test_acknowledged_messages_do_not_come_again(server, host):
     again = host.connect(JULIET)
     again.available()
     server.settle()
-    assert messages(again) == []
+    assert bodies(again) == []
 
 
 def test_requests_that_a_lost_session_did_not_handle_are_answered(server, host):
@@ -294,14 +287,14 @@ def test_offline_messages_stay_in_their_spool_until_they_are_acknowledged(server
     juliet.send(ENABLE)
     juliet.available()
     server.settle()
-    assert messages(juliet) == ["0", "1", "2", "3", "4"]
+    assert bodies(juliet) == ["0", "1", "2", "3", "4"]
     juliet.drop()
     server.settle()
     again = host.connect(JULIET)
     again.send(ENABLE)
     again.available()
     server.settle()
-    assert messages(again) == ["0", "1", "2", "3", "4"]
+    assert bodies(again) == ["0", "1", "2", "3", "4"]
     again.send(ack(5))
     server.settle()
     again.drop()
@@ -309,26 +302,18 @@ def test_offline_messages_stay_in_their_spool_until_they_are_acknowledged(server
     third = host.connect(JULIET)
     third.available()
     server.settle()
-    assert messages(third) == []
+    assert bodies(third) == []
 
 
 def test_a_crash_loses_nothing_that_was_acknowledged_to_the_sender(server, host):
-    juliet = managed_client(host, JULIET)
+    managed_client(host, JULIET)
     romeo = managed_client(host, ROMEO)
     romeo.message(JULIET, "Good night")
     romeo.send(REQUEST)
     server.clock.advance(0.15)
     assert nonzas(romeo) == [Element(NS_SM, "a", {"h": "1"})]
-    # What a crash leaves: the rows, and nobody who knows of them.
-    managed = of_client(host, juliet)
-    managed.take_queue()
-    host.plugin("sm").resumption._run = "another run"
-    server.restart()
-    server.settle()
-    again = host.connect(JULIET)
-    again.available()
-    server.settle()
-    assert messages(again) == ["Good night"]
+    crash(server)
+    assert bodies(first_client(host)) == ["Good night"]
     assert host.plugin("sm").spool.tables.orphans() == []
 
 
@@ -338,7 +323,7 @@ def test_the_plugin_may_stop_while_sessions_go_on(server, host):
     romeo.message(JULIET, "one")
     host.disable("sm")
     romeo.message(JULIET, "two")
-    assert messages(juliet) == ["one", "two"]
+    assert bodies(juliet) == ["one", "two"]
     juliet.drop()
     server.settle()
 
@@ -355,4 +340,4 @@ def test_a_silent_client_has_lost_its_connection(server):
     again = host.connect(JULIET)
     again.available()
     server.settle()
-    assert messages(again) == ["one"]
+    assert bodies(again) == ["one"]

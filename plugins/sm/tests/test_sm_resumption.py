@@ -1,56 +1,24 @@
 """Resumption (XEP-0198, section 5), on the kernel in memory."""
 
 import pytest
+from sm_clients import (
+    ENABLE_RESUMPTION,
+    JULIET,
+    NS_STANZAS,
+    PASSWORD,
+    REQUEST,
+    ROMEO,
+    ack,
+    bodies,
+    logged_in,
+    resumable_client,
+    resume,
+    resume_element,
+)
 
-from stonechat.jid import JID
-from stonechat.stanza import Element, Iq, Message, Presence
+from stonechat import hookimpl
+from stonechat.stanza import Element, Presence
 from stonechat_sm.managed import NS_SM
-
-ROMEO = "romeo@capulet.example/orchard"
-JULIET = "juliet@capulet.example/balcony"
-ENABLE = f"<enable xmlns='{NS_SM}' resume='true'/>"
-REQUEST = f"<r xmlns='{NS_SM}'/>"
-NS_STANZAS = "urn:ietf:params:xml:ns:xmpp-stanzas"
-PASSWORD = "Wherefore art thou?"
-
-
-def ack(h):
-    return f"<a xmlns='{NS_SM}' h='{h}'/>"
-
-
-@pytest.fixture
-def host(server):
-    return server.host("capulet.example", sm={}, offline={}, roster={})
-
-
-def resumable_client(host, jid, enable=ENABLE):
-    """A client that may come back; returns it and what it comes back with."""
-    client = host.connect(jid)
-    client.send(enable)
-    enabled = client.receive()
-    assert enabled.get("resume") == "true"
-    client.available()
-    host.server.settle()
-    client.received()
-    return client, enabled.get("id")
-
-
-def logged_in(host, localpart="juliet"):
-    stream = host.open_stream(tls=True)
-    assert stream.authenticate(localpart, PASSWORD).name == "success"
-    stream.open()
-    return stream
-
-
-def resume(host, id, h=0, localpart="juliet"):
-    """A new stream of the account, and what the server says to its wish."""
-    stream = logged_in(host, localpart)
-    stream.send(f"<resume xmlns='{NS_SM}' previd='{id}' h='{h}'/>")
-    return stream, stream.receive_element()
-
-
-def bodies(stream):
-    return [item.body for item in stream.received() if isinstance(item, Message)]
 
 
 def test_a_client_comes_back_to_what_it_missed(server, host):
@@ -119,6 +87,29 @@ def test_nobody_hears_that_the_connection_was_lost(server, host):
     assert host.kernel.session(juliet.jid).presence is not None
 
 
+def test_whoever_wants_to_know_is_told_what_waits_for_a_lost_client(server):
+    class Watcher:
+        def __init__(self, host, options):
+            self.waiting = []
+
+        @hookimpl
+        def stonechat_stanza_waits(self, session, stanza):
+            self.waiting.append((session.jid.text, stanza.body))
+
+    host = server.host("capulet.example", sm={}, plugin_classes={"watcher": Watcher}, watcher={})
+    juliet, _ = resumable_client(host, JULIET)
+    romeo = host.connect(ROMEO)
+    for text in ("1", "2"):
+        romeo.message(JULIET, text)
+    juliet.send(ack(1))
+    waiting = host.plugin("watcher").waiting
+    assert waiting == []
+    juliet.drop()
+    server.settle()
+    romeo.message(JULIET, "3")
+    assert waiting == [(JULIET, "2"), (JULIET, "3")]
+
+
 def test_who_does_not_come_back_in_time_is_gone(server, host):
     juliet, id = resumable_client(host, JULIET)
     host.connect(ROMEO).message(JULIET, "one")
@@ -167,8 +158,17 @@ def test_without_the_wish_to_resume_a_lost_client_is_gone(server, host):
 def test_resumption_can_be_off(server):
     host = server.host("capulet.example", sm={"resume_for": "off"})
     juliet = host.connect(JULIET)
-    juliet.send(ENABLE)
+    juliet.send(ENABLE_RESUMPTION)
     assert juliet.receive().attributes == {}
+    _, failed = resume(host, "nonsense")
+    assert failed.find("feature-not-implemented", NS_STANZAS) is not None
+
+
+@pytest.mark.parametrize("wanted", ["0", "1"])
+def test_the_longest_wait_is_a_positive_number(host, wanted):
+    juliet = host.connect(JULIET)
+    juliet.send(f"<enable xmlns='{NS_SM}' resume='true' max='{wanted}'/>")
+    assert juliet.receive().get("max") == "1"
 
 
 def test_a_new_connection_takes_over_from_one_that_still_stands(server, host):
@@ -224,20 +224,20 @@ def test_a_resumption_beyond_what_was_sent_ends_the_stream_not_the_session(serve
     juliet.drop()
     server.settle()
     stream = logged_in(host)
-    stream.send(f"<resume xmlns='{NS_SM}' previd='{id}' h='77'/>")
+    stream.send(resume_element(id, 77))
     assert stream.closed_with() == "undefined-condition"
     assert resume(host, id, h=1)[1].name == "resumed"
 
 
 def test_resuming_before_the_login_fails(host):
     stream = host.open_stream(tls=True)
-    stream.send(f"<resume xmlns='{NS_SM}' previd='x' h='0'/>")
+    stream.send(resume_element("x"))
     assert stream.receive_element().name == "failed"
 
 
 def test_resuming_on_a_bound_stream_fails(host):
     juliet, id = resumable_client(host, JULIET)
-    juliet.send(f"<resume xmlns='{NS_SM}' previd='{id}' h='0'/>")
+    juliet.send(resume_element(id))
     assert juliet.receive().name == "failed"
 
 
@@ -253,83 +253,3 @@ def test_a_resumed_session_can_be_lost_and_resumed_again(server, host):
         assert bodies(stream) == [f"{number}"]
         stream.drop()
         server.settle()
-
-
-# Over a restart
-
-
-def test_a_session_outlives_a_restart(server, host):
-    juliet, id = resumable_client(host, JULIET)
-    romeo = host.connect(ROMEO)
-    romeo.message(JULIET, "one")
-    server.restart()
-    stream, resumed = resume(host, id, h=1)
-    assert (resumed.name, resumed.get("h")) == ("resumed", "1")
-    server.settle()
-    assert bodies(stream) == ["one"]
-    session = host.kernel.session(juliet.jid)
-    assert session.presence is not None
-    host.connect(ROMEO).message(JULIET, "two")
-    assert bodies(stream) == ["two"]
-
-
-def test_a_session_hears_of_its_roster_after_a_restart_as_before(server, host):
-    juliet, id = resumable_client(host, JULIET)
-    juliet.get("<query xmlns='jabber:iq:roster'/>")
-    server.restart()
-    stream, _ = resume(host, id, h=2)
-    host.plugin("roster").service.set("juliet", JID.parse("nurse@capulet.example"))
-    (push,) = [item for item in stream.received() if isinstance(item, Iq)]
-    assert push.has("jabber:iq:roster", "query")
-
-
-def test_after_a_restart_too_it_is_its_accounts_alone(server, host):
-    _, id = resumable_client(host, JULIET)
-    host.create_account("tybalt", PASSWORD)
-    server.restart()
-    assert resume(host, id, localpart="tybalt")[1].name == "failed"
-    assert resume(host, id, h=1)[1].name == "resumed"
-
-
-def test_what_nobody_comes_back_for_after_a_restart_is_delivered_otherwise(server, host):
-    juliet, _ = resumable_client(host, JULIET)
-    host.connect(ROMEO).message(JULIET, "one")
-    server.restart()
-    server.clock.advance(301)
-    server.clock.advance(61)
-    server.settle()
-    again = host.connect(juliet.jid)
-    again.available()
-    server.settle()
-    assert bodies(again) == ["one"]
-
-
-def test_who_begins_anew_under_the_same_name_gets_what_is_left(server, host):
-    juliet, id = resumable_client(host, JULIET)
-    host.connect(ROMEO).message(JULIET, "one")
-    server.restart()
-    again = host.connect(juliet.jid)
-    again.available()
-    _, failed = resume(host, id, h=1)
-    assert failed.name == "failed"
-    server.settle()
-    assert bodies(again) == ["one"]
-
-
-def test_sessions_need_not_be_kept_over_a_restart(server):
-    host = server.host("capulet.example", sm={"keep_over_restart": False}, offline={}, roster={})
-    juliet, id = resumable_client(host, JULIET)
-    host.connect(ROMEO).message(JULIET, "one")
-    server.restart()
-    assert resume(host, id, h=1)[1].name == "failed"
-    again = host.connect(juliet.jid)
-    again.available()
-    server.settle()
-    assert bodies(again) == ["one"]
-
-
-def test_the_id_is_not_in_the_database(server, host):
-    _, id = resumable_client(host, JULIET)
-    server.restart()
-    for path in (server.directory / "data").rglob("*.db*"):
-        assert id.encode() not in path.read_bytes()

@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from stonechat import hookimpl
-from stonechat.errors import StorageError, StreamError
-from stonechat.host import Host, InlineFeature, Session, UnboundStream
+from stonechat.errors import StreamError
+from stonechat.host import Host
 from stonechat.jid import JID
 from stonechat.namespaces import NS_STANZA_ERRORS
 from stonechat.options import ByteSize, Duration, DurationOrOff, PluginOptions, option
 from stonechat.plugin import Stage, stage
+from stonechat.session import InlineFeature, Session, UnboundStream
 from stonechat.stanza import Element, Message, Presence, Stanza
 from stonechat_sm.ends import Ends
 from stonechat_sm.managed import NS_SM, WRAP, Managed
+from stonechat_sm.resting import Resting
 from stonechat_sm.resumption import Refusal, Resumption
 from stonechat_sm.spool import Spool
 from stonechat_sm.tables import SCHEMA
@@ -24,6 +26,13 @@ ASK_SECONDS = 0.5
 # How long a client waits at least for its <a/> while something that it sent is made safe,
 # and at most twice as long. It hears then what is safe, and the rest when that is.
 ACK_SECONDS = 0.25
+
+# Of the five seconds that a plugin has to stop: for what ended sessions have left, for
+# sessions that are kept, and for what waits to be written.
+STOP_SECONDS = (1.5, 1.5, 1.5)
+
+# How often to look for what nobody sees to, and for sessions whose time is over.
+LOOK_SECONDS = 60.0
 
 
 class Options(PluginOptions):
@@ -58,6 +67,7 @@ class Plugin:
         self.now: Callable[[], int] = host.now
         self.spool = Spool(host)
         self.ends = Ends(host, self.spool)
+        self.resting = Resting(self, host, self.spool, self.ends)
         self.resumption = Resumption(self, host, self.spool, self.ends)
         # Sessions to be asked soon; each at most once.
         self._to_ask: set[Managed] = set()
@@ -68,14 +78,17 @@ class Plugin:
 
     def ready(self) -> None:
         """All plugins are there: what a crash has left can go to them."""
-        self.host.spawn(self.ends.recover, self.resumption.is_of_this_run)
-        self.host.call_every(60.0, self.resumption.expire)
+        self.host.spawn(self.ends.recover)
+        self.host.call_every(LOOK_SECONDS, self.resting.expire)
+        self.host.call_every(LOOK_SECONDS, self.ends.recover)
         self.host.call_every(self.options.ack_timeout / 4, self._look_for_silent)
 
     def stop(self) -> None:
-        self.ends.finish()
+        to_finish, to_keep, to_write = STOP_SECONDS
         self.resumption.release_all()
-        self.spool.flush()
+        self.ends.finish(to_finish)
+        self.resting.write(to_keep)
+        self.spool.stop(to_write)
 
     # What is offered
 
@@ -133,7 +146,8 @@ class Plugin:
             self.resumption.offer(managed, min(seconds, int(text)) if text else seconds)
             enabled.set("id", managed.id)
             enabled.set("resume", "true")
-            enabled.set("max", str(int(managed.max_seconds)))
+            # An xs:positiveInteger.
+            enabled.set("max", str(max(1, int(managed.max_seconds))))
             if self.options.location:
                 enabled.set("location", self.options.location)
         return enabled
@@ -171,11 +185,17 @@ class Plugin:
         except Refusal as refusal:
             failed = _failed(refusal.condition)
             if refusal.h is not None:
-                failed.set("h", str(refusal.h))
+                failed.set("h", str(refusal.h % WRAP))
             return failed
-        return Element(NS_SM, "resumed", {"previd": managed.id, "h": str(managed.safe)})
+        return Element(NS_SM, "resumed", {"previd": managed.id, "h": str(managed.safe % WRAP)})
 
     # Sessions
+
+    @hookimpl
+    @stage(Stage.GUARD)
+    def stonechat_session_bound(self, session: Session) -> None:
+        # Before anybody sends it what would not be counted.
+        self.resting.bound(session)
 
     @hookimpl
     @stage(Stage.GUARD)
@@ -184,10 +204,7 @@ class Plugin:
     ) -> None:
         # Before anybody delivers what was kept later than that.
         if self.ends.is_recovering and previous is None:
-            try:
-                self.ends.recover_account(session.jid.localpart, self.resumption.is_of_this_run)
-            except StorageError as error:
-                self.host.log.error("spool not delivered", reason=str(error))
+            self.ends.recover_account(session.jid.localpart)
 
     @hookimpl
     def stonechat_session_detached(self, session: Session, reason: str) -> bool | None:
@@ -195,6 +212,10 @@ class Plugin:
         if managed is None or not managed.id:
             return None
         self.resumption.wait(managed)
+        if managed.queue and self.host.has_hook("stonechat_stanza_waits"):
+            # What was on its way over the connection may not have come.
+            for sent in managed.queue:
+                self.waits(managed, Stanza.from_bytes(sent.octets))
         return True
 
     @hookimpl
@@ -256,6 +277,8 @@ class Plugin:
                 self._asked.add(managed)
 
     def owes(self, managed: Managed) -> None:
+        if managed in self._owing_longer:
+            return  # it is answered soon
         if not self._owing and not self._owing_longer:
             self.host.call_later(ACK_SECONDS, self._answer)
         self._owing.add(managed)
@@ -275,7 +298,11 @@ class Plugin:
         self.spool.forget(managed.token, managed.acked)
 
     def waits(self, managed: Managed, stanza: Stanza) -> None:
-        self.host.notify("stonechat_stanza_waits", session=managed.session, stanza=stanza)
+        if managed.is_over:
+            # Once it is in the queue.
+            self.host.spawn(self.ends.came_late, managed)
+        else:
+            self.host.notify("stonechat_stanza_waits", session=managed.session, stanza=stanza)
 
 
 def managed_of(session: Session) -> Managed | None:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Protocol
 
 from stonechat.custody import Custody
 from stonechat.errors import StreamError
-from stonechat.host import Session, Timer
+from stonechat.host import Timer
+from stonechat.session import Session
 from stonechat.stanza import Element, Message, Presence, Stanza
 
 if TYPE_CHECKING:
@@ -18,27 +19,33 @@ NS_SM = "urn:xmpp:sm:3"
 
 REQUEST = f"<r xmlns='{NS_SM}'/>".encode()
 
-# The counters are xs:unsignedInt (XEP-0198, section 4).
+# On the wire the counters are xs:unsignedInt and begin anew behind that (XEP-0198, section 4).
+# Ours do not: rows in the spool go by them.
 WRAP = 2**32
+
+# Presence and requests cannot be kept elsewhere as messages can. A session is over when so
+# many times the stanzas, or octets, wait for it that messages may.
+OVERFLOW_STANZAS = 2
+OVERFLOW_OCTETS = 4
+
+# That much of them may wait in any case: rosters and vCards are large.
+LEAST_OVERFLOW = 4 * 1024 * 1024
 
 
 class Sent:
     """A stanza that the client has not acknowledged yet."""
 
-    __slots__ = ("_is_held", "at", "custody", "is_spooled", "octets")
+    __slots__ = ("at", "custody", "is_awaited", "is_spooled", "octets")
 
     def __init__(self, octets: bytes, at: int, custody: Custody | None) -> None:
         self.octets = octets
         self.at = at
         self.custody = custody
         """Shared with the other sessions that were given the same stanza."""
-        self.is_spooled = False
-        self._is_held = False
-
-    @property
-    def is_awaited(self) -> bool:
+        self.is_spooled: bool | None = False
+        """Whether it is in the spool, or on its way there; None if it never can be."""
+        self.is_awaited = False
         """Whether somebody wants to know when it is safe."""
-        return self._is_held
 
     @property
     def is_kept(self) -> bool:
@@ -50,23 +57,26 @@ class Sent:
         custody = self.custody
         if custody is not None:
             custody.bearers += 1
-            self._is_held = True
+            self.is_awaited = True
             custody.hold(hurry)
 
     def settle(self) -> None:
         """It is safe, by the client's word or on disk: whoever sent it may know."""
-        if self._is_held and self.custody is not None:
-            self._is_held = False
-            self.custody.release()
+        custody = self.custody
+        if custody is not None and self.is_awaited:
+            self.is_awaited = False
+            custody.release()
+
+    def stay(self, reason: Exception) -> None:
+        """The spool can never take it: whoever sent it waits for the client's word."""
+        self.is_spooled = None
 
     def arrive(self) -> None:
         """The client has it, or somebody else took it on."""
         custody = self.custody
         if custody is not None:
             custody.has_arrived = True
-            if self._is_held:
-                self._is_held = False
-                custody.release()
+            self.settle()
 
 
 class Keeper(Protocol):
@@ -86,8 +96,8 @@ class Keeper(Protocol):
 class Managed:
     """The management of one session: its outlet next to the wire, and its inlet.
 
-    Both ways are counted from zero. `acked` is how many stanzas the client has
-    acknowledged; behind them comes the `queue`. `received` is how many came from it,
+    Both ways are counted from zero, without end. `acked` is how many stanzas the client
+    has acknowledged; behind them comes the `queue`. `received` is how many came from it,
     `safe` how many of these we answer for: all before the first that somebody holds.
     """
 
@@ -101,6 +111,7 @@ class Managed:
         "asked_at",
         "flows",
         "id",
+        "is_over",
         "max_seconds",
         "next",
         "owes",
@@ -108,8 +119,6 @@ class Managed:
         "received",
         "safe",
         "session",
-        "spooled",
-        "takeovers",
         "takes_messages",
         "timer",
         "token",
@@ -125,10 +134,10 @@ class Managed:
         self.id = ""
         """What the client resumes by; `""` if it may not."""
         self.max_seconds = 0.0
-        self.takeovers = 0
-        """How often it was resumed: of two at once the later one has it."""
         self.timer: Timer | None = None
         """Ends the session that nobody resumes."""
+        self.is_over = False
+        """Whether others see to the queue, and to what still comes."""
         self.acked = 0
         self.queue: deque[Sent] | None = None  # an empty one takes 600 octets
         self._octets = 0
@@ -138,8 +147,6 @@ class Managed:
         """Whether what is sent leaves at once; not before a resumption is through."""
         self.asked = False
         self.asked_at = 0.0
-        self.spooled = 0
-        """How many of the queue are in the spool, or on their way there."""
         self.received = 0
         self.safe = 0
         self._pending: deque[tuple[int, Custody]] | None = None
@@ -189,12 +196,16 @@ class Managed:
             keeper.waits(self, stanza)
         # At the end: it may ask at once.
         sent.hold(self._hurry)
-        if waiting > 2 * options.max_unacked:
-            self._overflow()
+        if not self.takes_messages:
+            self._look_for_overflow()
 
-    def _overflow(self) -> None:
-        # Messages go elsewhere long before; this is presence without end.
-        self.session.close(StreamError("policy-violation", "Too much waits for the client."))
+    def _look_for_overflow(self) -> None:
+        # Messages go elsewhere long before; this is presence, or requests, without end.
+        options = self._keeper.options
+        if self.waiting > OVERFLOW_STANZAS * options.max_unacked or self._octets > max(
+            OVERFLOW_OCTETS * options.max_unacked_bytes, LEAST_OVERFLOW
+        ):
+            self.session.close(StreamError("policy-violation", "Too much waits for the client."))
 
     def hurry(self) -> None:
         """Who sent the last stanza would like to know whether it is safe."""
@@ -210,25 +221,25 @@ class Managed:
 
     def acknowledge(self, h: int) -> None:
         """The client has handled all up to `h`; StreamError if it was not sent so many."""
-        self.check(h)
         queue = self.queue
-        count = (h - self.acked) % WRAP
+        count = newly_acknowledged(h, self.acked, len(queue) if queue else 0)
         if not count or queue is None:
             return
-        self.acked = h
-        spooled = octets = 0
+        self.acked += count
+        octets = 0
+        is_spooled = False
         for _ in range(count):
             sent = queue.popleft()
             octets += len(sent.octets)
-            spooled += sent.is_spooled
+            if sent.is_spooled:
+                is_spooled = True
             sent.arrive()
         self._octets -= octets
         if not queue:
             self.queue = None
         if not self.takes_messages:
             self._look_for_room()
-        if spooled:
-            self.spooled -= spooled
+        if is_spooled:
             self._keeper.acknowledged(self)
 
     def _look_for_room(self) -> None:
@@ -245,19 +256,6 @@ class Managed:
             self.ask()
         elif self.queue:
             self._keeper.will_ask(self)
-
-    def check(self, h: int) -> None:
-        """StreamError if the client was not sent so many stanzas."""
-        waiting = len(self.queue) if self.queue else 0
-        if (h - self.acked) % WRAP > waiting:
-            sent = (self.acked + waiting) % WRAP
-            raise StreamError(
-                "undefined-condition",
-                f"You acknowledged {h} stanzas, but I only sent you {sent} so far.",
-                application=Element(
-                    NS_SM, "handled-count-too-high", {"h": str(h), "send-count": str(sent)}
-                ),
-            )
 
     def resend(self) -> None:
         """A new connection has taken over: the client gets again what it has not handled."""
@@ -277,12 +275,14 @@ class Managed:
         """Take up what was in the spool."""
         self.queue = queue or None
         self._octets = sum(len(sent.octets) for sent in queue)
-        self.spooled = len(queue)
         self._look_for_room()
 
     def take_queue(self) -> list[Sent]:
-        """What the client never acknowledged, once the session is over."""
+        """What the client never acknowledged, once the session is over: others see to it."""
+        self.is_over = True
         left = list(self.queue or ())
+        # What comes late has numbers of its own.
+        self.acked += len(left)
         self.queue = None
         self._octets = 0
         return left
@@ -294,7 +294,7 @@ class Managed:
             stanza.custody = Custody(self._freed)
 
     def handled(self, stanza: Stanza) -> None:
-        self.received = (self.received + 1) % WRAP
+        self.received += 1
         custody = stanza.custody
         pending = self._pending
         if custody is not None and custody.is_held:
@@ -311,7 +311,7 @@ class Managed:
         while pending and not pending[0][1].is_held:
             pending.popleft()
         if pending:
-            self.safe = (pending[0][0] - 1) % WRAP
+            self.safe = pending[0][0] - 1
             return
         self._pending = None
         self.safe = self.received
@@ -324,9 +324,8 @@ class Managed:
         if not self._pending:
             self.write_ack()
             return
-        if not self.owes:
-            self.owes = True
-            self._keeper.owes(self)
+        self.owes = True
+        self._keeper.owes(self)
         self.press()
 
     def press(self) -> bool:
@@ -342,7 +341,12 @@ class Managed:
 
     def write_ack(self) -> None:
         """Say how far all is safe."""
-        self.session.write(b"<a xmlns='urn:xmpp:sm:3' h='%d'/>" % self.safe)
+        self.session.write(b"<a xmlns='urn:xmpp:sm:3' h='%d'/>" % (self.safe % WRAP))
+
+    def go_back(self) -> None:
+        """Count from what is safe: the client, who is told so, sends the rest again."""
+        self.received = self.safe
+        self._pending = None
 
     # The end
 
@@ -352,3 +356,21 @@ class Managed:
         if self.timer is not None:
             self.timer.cancel()
             self.timer = None
+
+
+def newly_acknowledged(h: int, acked: int, waiting: int) -> int:
+    """How many stanzas `h` acknowledges anew of those that wait behind `acked`.
+
+    StreamError if the client was not sent so many.
+    """
+    count = (h - acked) % WRAP
+    if count > waiting:
+        sent = (acked + waiting) % WRAP
+        raise StreamError(
+            "undefined-condition",
+            f"You acknowledged {h} stanzas, but I only sent you {sent} so far.",
+            application=Element(
+                NS_SM, "handled-count-too-high", {"h": str(h), "send-count": str(sent)}
+            ),
+        )
+    return count

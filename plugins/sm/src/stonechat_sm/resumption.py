@@ -1,21 +1,19 @@
-"""Sessions that can be resumed, over a new connection or a restart (XEP-0198, section 5)."""
+"""Sessions that can be resumed over a new connection (XEP-0198, section 5)."""
 
 from __future__ import annotations
 
-import hashlib
-import json
 import secrets
-from collections import OrderedDict, deque
-from typing import TYPE_CHECKING, Any
+from collections import OrderedDict
+from typing import TYPE_CHECKING
 
 import gevent
 
 from stonechat.errors import StanzaError, StonechatError, StorageError, StreamError
-from stonechat.host import Host, Session, UnboundStream
+from stonechat.host import Host
 from stonechat.jid import JID
-from stonechat.stanza import Stanza
-from stonechat_sm.managed import WRAP, Managed, Sent
-from stonechat_sm.tables import Keep, Kept, Put
+from stonechat.locks import Locks
+from stonechat.session import Session, UnboundStream
+from stonechat_sm.managed import Managed
 
 if TYPE_CHECKING:
     from stonechat_sm import Plugin
@@ -24,6 +22,10 @@ if TYPE_CHECKING:
 
 # Who resumes is told what is handled; what is just being made safe gets so long for it.
 SAFE_SECONDS = 5.0
+
+# Of two who resume one session at once the later waits for the earlier: for the stanza
+# that its old connection is at, and for what it is about to be told.
+TURN_SECONDS = 20.0
 
 # Sessions that are over, for whose clients we remember what was handled (section 5).
 MAX_OVER = 1000
@@ -48,38 +50,47 @@ class Resumption:
         self._host = host
         self._spool = spool
         self._ends = ends
-        # Rows in the spool that begin so belong to sessions of this very run.
+        # Names the sessions of this very run in the spool.
         self._run = secrets.token_hex(8)
         self._tokens = 0
         self.managed: set[Managed] = set()
         self._by_id: dict[str, Managed] = {}
         self._over: OrderedDict[str, tuple[JID, int]] = OrderedDict()
-
-    def is_of_this_run(self, token: str) -> bool:
-        return token.startswith(self._run)
+        self._turns = Locks(TURN_SECONDS)
 
     def manage(self, session: Session) -> Managed:
         """Begin to manage a session."""
         self._tokens += 1
         managed = Managed(self._keeper, session, f"{self._run}.{self._tokens}")
-        self._put_to_work(managed)
+        self.put_to_work(managed)
         return managed
 
-    def _put_to_work(self, managed: Managed) -> None:
+    def put_to_work(self, managed: Managed) -> None:
         session = managed.session
         session.data["sm"] = managed
         session.add_outlet(managed, nearest=True)
         session.inlet = managed
         self.managed.add(managed)
+        self._spool.live.add(managed.token)
+        if managed.id:
+            self._by_id[managed.id] = managed
 
     def release_all(self) -> None:
         """The plugin stops while sessions go on: they are managed no longer."""
-        for managed in list(self.managed):
+        reachable = [m for m in self.managed if m.flows and m.session.is_open]
+        # All of them before any: nobody is to hear that something is safe only for this.
+        for managed in self.managed:
+            managed.stop()
+        for managed in self.managed.difference(reachable):
+            # Without us nobody gives it a connection. It can be found no more when what it
+            # has left is delivered: its end was begun before.
+            managed.session.close()
+            self._ends.left(managed)
+        for managed in reachable:
             session = managed.session
             session.remove_outlet(managed)
             session.inlet = None
             session.data.pop("sm", None)
-            managed.stop()
             for sent in managed.take_queue():
                 sent.settle()
         self.managed.clear()
@@ -94,24 +105,34 @@ class Resumption:
     def wait(self, managed: Managed) -> None:
         """The connection was lost: wait for the client to come back."""
         managed.rest()
-        managed.timer = self._host.call_later(managed.max_seconds, managed.session.close)
+        self._stop_timer(managed)
+        managed.timer = self._host.call_later(managed.max_seconds, self._time_is_over, managed)
+
+    def _stop_timer(self, managed: Managed) -> None:
+        if managed.timer is not None:
+            managed.timer.cancel()
+            managed.timer = None
+
+    def _time_is_over(self, managed: Managed) -> None:
+        # It may have been resumed at this very moment.
+        if managed.timer is not None:
+            managed.session.close()
 
     def ended(self, managed: Managed) -> None:
         """A session is over: keep it for after the restart, or deal with what is left."""
         self.managed.discard(managed)
-        if not managed.id:
-            self._ends.left(managed)
-            return
-        del self._by_id[managed.id]
-        if managed.session.ended_by == SHUTDOWN and self._keeper.options.keep_over_restart:
-            try:
-                self._keep(managed)
-                return
-            except StorageError as error:
-                self._host.log.error("session not kept", reason=str(error))
-        self._over[managed.id] = (managed.session.jid.bare, managed.received)
-        if len(self._over) > MAX_OVER:
-            self._over.popitem(last=False)
+        if managed.id:
+            self._by_id.pop(managed.id, None)
+            keeps = self._keeper.options.keep_over_restart
+            if keeps and managed.session.ended_by == SHUTDOWN:
+                try:
+                    self._keeper.resting.keep(managed)
+                    return
+                except StorageError as error:
+                    self._spool.complain("session not kept", error)
+            self._over[managed.id] = (managed.session.jid.bare, managed.received)
+            if len(self._over) > MAX_OVER:
+                self._over.popitem(last=False)
         self._ends.left(managed)
 
     # Resuming
@@ -123,136 +144,58 @@ class Resumption:
         """
         account = stream.account
         assert account is not None
-        managed = self._by_id.get(id)
-        if managed is None:
-            managed = self._restore(stream, account, id, h)
-            if managed is None:
-                over = self._over.get(id)
-                raise Refusal("item-not-found", over[1] if over and over[0] == account else None)
+        try:
+            with self._turns.hold(id):
+                managed = self._by_id.get(id)
+                if managed is not None:
+                    self._take_over(stream, account, managed, h)
+                    restored = None
+                else:
+                    restored = self._keeper.resting.restore(stream, id, h)
+        except StanzaError as error:
+            raise Refusal(error.condition) from error
+        if managed is not None:
+            self._host.notify("stonechat_session_resumed", session=managed.session)
             return managed
+        if restored is not None:
+            return self._keeper.resting.tell(restored)
+        raise self._unknown(account, id)
+
+    def _unknown(self, account: JID, id: str) -> Refusal:
+        if not self._keeper.options.resume_for:
+            return Refusal("feature-not-implemented")
+        over = self._over.get(id)
+        return Refusal("item-not-found", over[1] if over and over[0] == account else None)
+
+    def _take_over(self, stream: UnboundStream, account: JID, managed: Managed, h: int) -> None:
         session = managed.session
-        if session.jid.bare != account or not session.is_open:
+        if session.jid.bare != account:
             raise Refusal("item-not-found")
-        managed.check(h)
-        if managed.timer is not None:
-            managed.timer.cancel()
-            managed.timer = None
-        managed.takeovers += 1
-        mine = managed.takeovers
+        if not session.is_open:
+            raise Refusal("item-not-found", managed.received)
+        # What the client has nobody else needs to get, whatever becomes of this.
+        managed.acknowledge(h)
+        self._stop_timer(managed)
         # What comes meanwhile goes behind what is sent again.
         managed.rest()
         try:
             stream.resume(session)
-        except StreamError:
-            if managed.takeovers == mine:
+        except (StanzaError, StreamError):
+            if session.is_connected:
+                managed.flows = True
+            elif session.is_open:
                 self.wait(managed)
             raise
         self._wait_until_safe(managed)
-        if managed.takeovers != mine:
-            # Somebody was quicker, while we waited.
-            raise StreamError("conflict", "The session was resumed by another connection.")
-        managed.acknowledge(h)
+        if not session.is_open:
+            raise StreamError("internal-server-error", "The session has ended meanwhile.")
         managed.resend()
-        self._host.notify("stonechat_session_resumed", session=session)
-        return managed
 
     def _wait_until_safe(self, managed: Managed) -> None:
-        # What is handled, but not safe yet, would come again and be handled twice.
         with gevent.Timeout(SAFE_SECONDS, False):
             while not managed.press():
                 gevent.sleep(0.005)
-
-    # Over a restart
-
-    def _keep(self, managed: Managed) -> None:
-        session = managed.session
-        state: dict[str, Any] = {}
-        for part in self._host.collect("stonechat_session_state", session=session):
-            state |= part
-        presence = session.presence
-        kept = {
-            "max_seconds": managed.max_seconds,
-            "received": managed.received,
-            "acked": managed.acked,
-            "presence": presence.to_bytes().decode() if presence is not None else "",
-            "state": state,
-        }
-        localpart, resource = session.jid.localpart, session.jid.resource
-        number = managed.acked
-        rows = []
-        for sent in managed.take_queue():
-            number = (number + 1) % WRAP
-            if not sent.is_spooled:
-                rows.append((Put(managed.token, number, localpart, sent.at, sent.octets), sent))
-        self._spool.keep(
-            Keep(
-                _digest(managed.id),
-                managed.token,
-                localpart,
-                resource,
-                self._host.now() + int(managed.max_seconds * 1_000_000),
-                json.dumps(kept).encode(),
-            ),
-            rows,
-        )
-
-    def _restore(self, stream: UnboundStream, account: JID, id: str, h: int) -> Managed | None:
-        """A session from before the restart, on this stream; None if there is none."""
-        try:
-            self._spool.flush()
-            kept = self._spool.tables.take(_digest(id), account.localpart, self._host.now())
-            if kept is None:
-                return None
-            return self._bring_back(stream, account.with_resource(kept.resource), kept, id, h)
-        except StorageError as error:
-            self._host.log.error("session not restored", reason=str(error))
-            raise Refusal("internal-server-error") from error
-
-    def _bring_back(
-        self, stream: UnboundStream, jid: JID, kept: Kept, id: str, h: int
-    ) -> Managed | None:
-        state = json.loads(kept.state)
-        if self._host.session(jid) is not None:
-            # The client has begun anew under the same name meanwhile.
-            self._ends.deliver_spooled(kept.token)
-            return None
-        queue: deque[Sent] = deque()
-        number = -1
-        while rows := self._spool.tables.stanzas(kept.token, number):
-            for row in rows:
-                sent = Sent(row.stanza, row.sent_at, None)
-                sent.is_spooled = True
-                queue.append(sent)
-            number = rows[-1].number
-        try:
-            session = stream.bind(kept.resource)
-        except StanzaError as error:
-            self._ends.deliver_spooled(kept.token)
-            raise Refusal(error.condition, state["received"]) from error
-        managed = Managed(self._keeper, session, kept.token)
-        managed.acked = state["acked"]
-        managed.received = managed.safe = state["received"]
-        managed.restore_queue(queue)
-        self._put_to_work(managed)
-        managed.id = id
-        managed.max_seconds = state["max_seconds"]
-        self._by_id[managed.id] = managed
-        managed.acknowledge(h)
-        managed.resend()
-        self._host.notify("stonechat_session_restored", session=session, state=state["state"])
-        if state["presence"]:
-            session.receive(Stanza.from_bytes(state["presence"].encode()))
-        return managed
-
-    def expire(self) -> None:
-        """Deal with what sessions have left that nobody came back for after a restart."""
-        try:
-            while tokens := self._spool.tables.expire(self._host.now()):
-                for token in tokens:
-                    self._ends.deliver_spooled(token)
-        except StorageError as error:
-            self._host.log.error("sessions not expired", reason=str(error))
-
-
-def _digest(id: str) -> bytes:
-    return hashlib.sha256(id.encode()).digest()
+        if not managed.press():
+            # What is handled, but not safe yet, comes again and is handled twice: better
+            # than not at all.
+            managed.go_back()

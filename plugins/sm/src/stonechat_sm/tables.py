@@ -83,7 +83,7 @@ _OF_SESSION = (
 )
 _KEPT_TOKENS = select(_sessions.c.token).where(_sessions.c.host == bindparam("its_host"))
 _ORPHANS = (
-    select(_stanzas.c.token)
+    select(_stanzas.c.token, _stanzas.c.localpart)
     .distinct()
     .where(
         _stanzas.c.host == bindparam("its_host"),
@@ -112,10 +112,10 @@ _KEPT = select(
     _sessions.c.expires_at > bindparam("now"),
 )
 _LET_GO = delete(_sessions).where(
-    _sessions.c.host == bindparam("its_host"), _sessions.c.id_digest == bindparam("its_digest")
+    _sessions.c.host == bindparam("host"), _sessions.c.id_digest == bindparam("id_digest")
 )
 _EXPIRED = (
-    select(_sessions.c.id_digest, _sessions.c.token)
+    select(_sessions.c.id_digest, _sessions.c.token, _sessions.c.localpart)
     .where(_sessions.c.host == bindparam("its_host"), _sessions.c.expires_at <= bindparam("now"))
     .order_by(_sessions.c.expires_at)
     .limit(PAGE)
@@ -145,6 +145,12 @@ class Forget(NamedTuple):
     upto: int
 
 
+class LetGo(NamedTuple):
+    """A session rests no more."""
+
+    id_digest: bytes
+
+
 class Keep(NamedTuple):
     """A session rests, to go on after a restart."""
 
@@ -165,6 +171,13 @@ class Kept(NamedTuple):
     state: bytes
 
 
+class Orphan(NamedTuple):
+    """A session that is gone and has left stanzas."""
+
+    token: str
+    localpart: str
+
+
 class SpooledStanza(NamedTuple):
     """A stanza that a session did not acknowledge."""
 
@@ -180,7 +193,9 @@ class Tables:
         self._storage = storage
         self._host = host
 
-    def write_rows(self, connection: Connection, rows: Sequence[Put | Forget | Keep]) -> None:
+    def write_rows(
+        self, connection: Connection, rows: Sequence[Put | Forget | Keep | LetGo]
+    ) -> None:
         """Carry a batch out, in order; may be repeated."""
         for kind, some in groupby(rows, type):
             values = [{"host": self._host, **row._asdict()} for row in some]
@@ -189,7 +204,7 @@ class Tables:
             elif kind is Keep:
                 upsert(connection, _sessions, values, ("host", "id_digest"))
             else:
-                connection.execute(_FORGET, values)
+                connection.execute(_FORGET if kind is Forget else _LET_GO, values)
 
     def stanzas(self, token: str, after: int = -1) -> list[SpooledStanza]:
         """The next stanzas of a session, behind a number."""
@@ -200,22 +215,22 @@ class Tables:
             ]
         )
 
-    def orphans(self, after: str = "") -> list[str]:
-        """Tokens of sessions that have stanzas here and do not rest."""
+    def orphans(self, after: str = "") -> list[Orphan]:
+        """Sessions that have stanzas here and do not rest, behind a token."""
         values = {"its_host": self._host, "after": after}
         return self._storage.read(
-            lambda connection: list(connection.execute(_ORPHANS, values).scalars())
+            lambda connection: [Orphan(*row) for row in connection.execute(_ORPHANS, values).all()]
         )
 
     def orphans_of(self, localpart: str) -> list[str]:
-        """All of them that are one account's."""
+        """The tokens of all of them that are one account's."""
         values = {"its_host": self._host, "its_localpart": localpart}
         return self._storage.read(
             lambda connection: list(connection.execute(_ORPHANS_OF, values).scalars())
         )
 
-    def take(self, id_digest: bytes, localpart: str, now: int) -> Kept | None:
-        """The session that rests under an id, which is its account's alone; it rests no more."""
+    def kept(self, id_digest: bytes, localpart: str, now: int) -> Kept | None:
+        """The session that rests under an id, which is its account's alone."""
         values = {
             "its_host": self._host,
             "its_digest": id_digest,
@@ -223,27 +238,24 @@ class Tables:
             "now": now,
         }
 
-        def take_session(connection: Connection) -> Kept | None:
+        def find_session(connection: Connection) -> Kept | None:
             row = connection.execute(_KEPT, values).one_or_none()
-            if row is None:
-                return None
-            connection.execute(_LET_GO, {"its_host": self._host, "its_digest": id_digest})
-            return Kept(*row)
+            return None if row is None else Kept(*row)
 
-        return self._storage.write(take_session)
+        return self._storage.read(find_session)
 
-    def expire(self, now: int) -> list[str]:
-        """Let some sessions go whose time is over; returns their tokens."""
+    def expire(self, now: int) -> list[Orphan]:
+        """Let some sessions go whose time is over."""
         values = {"its_host": self._host, "now": now}
 
-        def expire_some(connection: Connection) -> list[str]:
+        def expire_some(connection: Connection) -> list[Orphan]:
             rows = connection.execute(_EXPIRED, values).all()
             if rows:
                 connection.execute(
                     _LET_GO,
-                    [{"its_host": self._host, "its_digest": digest} for digest, _ in rows],
+                    [{"host": self._host, "id_digest": digest} for digest, _, _ in rows],
                 )
-            return [token for _, token in rows]
+            return [Orphan(token, localpart) for _, token, localpart in rows]
 
         return self._storage.write(expire_some)
 
