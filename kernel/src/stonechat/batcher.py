@@ -63,7 +63,10 @@ class Batcher(Generic[Row]):
         self._gather = gather
         self._rows: deque[tuple[Row, Done | None, Failed | None]] = deque()
         self._is_running = False
-        self._added = self._written = 0
+        self.added = 0
+        """How many rows were ever added."""
+        self.settled = 0
+        """How many of these, the first ones, are committed, or can never be written."""
         self._progress = Event()
         self._room = Event()
 
@@ -84,7 +87,7 @@ class Batcher(Generic[Row]):
         if len(self._rows) >= self._limit:
             raise StorageFull("too much waits to be written")
         self._rows.append((row, done, failed))
-        self._added += 1
+        self.added += 1
         if not self._is_running:
             self._is_running = True
             self._host.spawn(self._run)
@@ -106,12 +109,12 @@ class Batcher(Generic[Row]):
         What can never be written is not waited for. For a plugin's `stop`, and for who must
         read what it has added.
         """
-        last = self._added
+        last = self.added
         with gevent.Timeout(seconds, False):
-            while self._written < last:
+            while self.settled < last:
                 self._progress.clear()
                 self._progress.wait()
-        return self._written >= last
+        return self.settled >= last
 
     def _run(self) -> None:
         try:
@@ -173,7 +176,7 @@ class Batcher(Generic[Row]):
             self._host.log.error("whoever waited for a row failed", exc_info=error)
 
     def _progressed(self, rows: int) -> None:
-        self._written += rows
+        self.settled += rows
         self._progress.set()
         if not self.is_busy:
             self._room.set()

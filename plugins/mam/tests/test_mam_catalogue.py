@@ -26,21 +26,22 @@ def say(sender, to, texts):
 def test_nothing_is_entered_before_it_is_worth_while(server, capulet, juliet, romeo, until):
     say(romeo, JULIET, "123")
     recorder = capulet.plugin("mam").archive.recorder
-    until(lambda: recorder._committed == 6, "the commit")
+    until(lambda: recorder._batcher.settled == 6, "the commit")
     assert entered(server) == 0
 
 
-def test_many_are_entered_together(server, capulet, romeo, until, monkeypatch):
-    monkeypatch.setattr(catalogue, "ENTERED_TOGETHER", 6)
+def test_many_are_entered_together(server, capulet, juliet, romeo, until, monkeypatch):
+    monkeypatch.setattr(catalogue, "ENTERED_TOGETHER", 4)
     say(romeo, JULIET, "12")
-    capulet.create_account("juliet")
-    say(romeo, JULIET, "345")
-    until(lambda: entered(server) >= 6, "the catalogue")
+    recorder = capulet.plugin("mam").archive.recorder
+    until(lambda: recorder._batcher.settled == 4, "the commit")
+    say(romeo, JULIET, "3")
+    until(lambda: entered(server) >= 4, "the catalogue")
 
 
 def test_the_last_ones_do_not_wait_for_ever(server, capulet, juliet, romeo, until):
     say(romeo, JULIET, "1")
-    until(lambda: capulet.plugin("mam").archive.recorder._committed == 2, "the commit")
+    until(lambda: capulet.plugin("mam").archive.recorder._batcher.settled == 2, "the commit")
     server.clock.advance(catalogue.ENTERED_EVERY)
     until(lambda: entered(server) == 2, "the catalogue")
 
@@ -111,7 +112,7 @@ def test_while_nothing_can_be_entered_the_rest_is_shown(
     with monkeypatch.context() as broken:
         broken.setattr(catalogue, "_ENTER", text("INSERT INTO nowhere VALUES (:after, :until)"))
         romeo.message(JULIET, "2")
-        until(lambda: recorder._committed == 4, "the commit")
+        until(lambda: recorder._batcher.settled == 4, "the commit")
         answer = ask(juliet)
         assert answer.bodies == ["1"]
         assert answer.fin.get("stable") == "false"

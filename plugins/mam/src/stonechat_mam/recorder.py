@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import gevent
@@ -63,9 +62,8 @@ class Recorder:
         self.index = index
         self._is_searchable = is_searchable
         self._batcher = Batcher[Row](host, self.write_rows, limit=MAX_WAITING)
-        self.catalogue = Catalogue(host, lambda: self._committed)
-        self._added = self._committed = 0
-        # The last row of each account, counted like these; empty when all can be found.
+        self.catalogue = Catalogue(host, lambda: self._batcher.settled)
+        # The last row of each account, as counted by the batcher; empty when all can be found.
         self._last_of: dict[int, int] = {}
         # The last id that the writer has ever tried to write.
         self._tried = 0
@@ -75,20 +73,21 @@ class Recorder:
 
         StorageFull where there is no room. Blocks while the store cannot keep up.
         """
-        if self._batcher.is_busy:
-            self._batcher.wait_for_room(ROOM_SECONDS)
+        batcher = self._batcher
+        if batcher.is_busy:
+            batcher.wait_for_room(ROOM_SECONDS)
         row = self.row(account, peer, sender, message)
         # Where nobody waits for it, the message need not be kept in memory.
         release = message.hold() if message.custody is not None else None
-        done = self._written if release is None else partial(self._written, release)
         try:
-            self._batcher.add(row, done)
+            # One that can never be written has been delivered all the same.
+            batcher.add(row, release, release)
         except StorageFull:
             if release is not None:
                 release()
             raise
-        self._added += 1
-        self._last_of[account] = self._added
+        self._last_of[account] = batcher.added
+        self.catalogue.may_be_due()
         self._retention.touch(account)
         id_: int = row.values[1]
         return id_
@@ -114,24 +113,19 @@ class Recorder:
             retraction,
         )
 
-    def _written(self, release: Callable[[], None] | None = None) -> None:
-        self._committed += 1
-        if release is not None:
-            release()
-        self.catalogue.may_be_due()
-
     def wait_for(self, account: int, seconds: float = 4.0) -> bool:
         """Wait until all that an account has in the archive so far can be found.
 
         False if that takes too long, or fails. What comes meanwhile is not waited for.
         """
+        batcher = self._batcher
         last = self._last_of.get(account, 0)
         with gevent.Timeout(seconds, False):
-            while self._committed < last:
+            while batcher.settled < last:
                 gevent.sleep(_LOOK_SECONDS)
-        self.catalogue.bring_to(min(last, self._committed))
+        self.catalogue.bring_to(min(last, batcher.settled))
         entered = self.catalogue.entered
-        if entered == self._added:
+        if entered == batcher.added:
             self._last_of.clear()
         return entered >= last
 
@@ -139,7 +133,7 @@ class Recorder:
         """Have everything committed, and what was committed catalogued."""
         if not self._batcher.flush():
             self._host.log.error("messages not archived", messages=len(self._batcher))
-        self.catalogue.bring_to(self._committed)
+        self.catalogue.bring_to(self._batcher.settled)
 
     def write_rows(self, connection: Connection, rows: Sequence[Row]) -> None:
         """Write rows of this host, in order; they may have been written before."""
