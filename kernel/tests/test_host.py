@@ -2,7 +2,6 @@
 
 import pytest
 
-from stonechat import accounts, host, session
 from stonechat.auth import AuthUnavailable
 from stonechat.commands import CommandError
 from stonechat.jid import JID
@@ -64,9 +63,3 @@ def test_a_session_stands_for_the_address_that_it_connects_from(server):
     assert not capulet.allows("at-home", outside.jid)
     assert not capulet.allows("at-home", inside.bare)
     assert capulet.allows("at-home", outside.jid, "192.0.2.8")
-
-
-def test_what_is_in_modules_of_its_own_can_be_imported_from_the_host_s_too():
-    assert host.Accounts is accounts.Accounts
-    for name in ("InlineFeature", "Inlet", "Outlet", "Session", "UnboundStream"):
-        assert getattr(host, name) is getattr(session, name)

@@ -4,8 +4,7 @@ Each plugin gets a `Host` of its own. What it acquires through it (routes,
 handlers, timers, greenlets, services) is written to a ledger in its name and
 taken back when it stops, so a plugin has nothing to undo.
 
-Sessions and streams are in `stonechat.session`, accounts in `stonechat.accounts`; their
-names can be imported from here, too.
+Sessions and streams are in `stonechat.session`, accounts in `stonechat.accounts`.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from stonechat.commands import CommandError
 from stonechat.errors import StanzaError
 from stonechat.iq import Component, Discipline, IqHandler
 from stonechat.jid import JID
-from stonechat.session import Inlet, InlineFeature, Outlet, Session, UnboundStream
+from stonechat.session import Session
 from stonechat.stanza import Iq, Message, Stanza
 from stonechat.storage import Storage
 from stonechat.streams import Stream, StreamHandler
@@ -30,17 +29,7 @@ if TYPE_CHECKING:
 
     from stonechat.commands import Command
 
-__all__ = [
-    "Accounts",
-    "Figures",
-    "Host",
-    "Inlet",
-    "InlineFeature",
-    "Outlet",
-    "Session",
-    "Timer",
-    "UnboundStream",
-]
+__all__ = ["Figures", "Host", "Timer"]
 
 T = TypeVar("T")
 

@@ -340,6 +340,7 @@ class Hooks:
 
                 failed.append(call.plugin)
         return failed
+
     def _invoke(self, call: Call, arguments: dict[str, Any]) -> Any:
         call.calls += 1
         begun = time.perf_counter()

@@ -7,11 +7,12 @@ from typing import Any
 
 from stonechat.commands import CommandError, command
 from stonechat.errors import StorageError
-from stonechat.host import Host, Session
+from stonechat.host import Host
 from stonechat.iq import IqHandler
 from stonechat.jid import JID
 from stonechat.options import BareJID, PluginOptions, option
 from stonechat.plugin import Handled, Stage, hookimpl, stage
+from stonechat.session import Session
 from stonechat.stanza import Iq, Message, Presence
 from stonechat_blocking.commands import ASKED, Commands
 from stonechat_blocking.guard import Guard

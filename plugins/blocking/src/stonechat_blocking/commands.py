@@ -7,8 +7,9 @@ from functools import partial
 from typing import Any, cast
 
 from stonechat.errors import JIDError, StanzaError
-from stonechat.host import Host, Session
+from stonechat.host import Host
 from stonechat.jid import JID
+from stonechat.session import Session
 from stonechat.stanza import Element, Iq, new_id
 from stonechat_blocking.guard import separates
 from stonechat_blocking.lists import EMPTY, BlockList, Lists

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import cast
 
 from stonechat.errors import StanzaError
-from stonechat.host import Host, Session
+from stonechat.host import Host
 from stonechat.jid import JID
 from stonechat.plugin import HANDLED, Handled
+from stonechat.session import Session
 from stonechat.stanza import Element, Iq, Message, Presence, Stanza
 from stonechat_blocking.lists import BlockList, Lists, blocks
 

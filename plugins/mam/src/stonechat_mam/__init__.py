@@ -7,12 +7,13 @@ from collections.abc import Mapping, Sequence
 from stonechat.auth import AuthUnavailable
 from stonechat.commands import CommandError, command
 from stonechat.errors import StanzaError, StorageError
-from stonechat.host import Host, InlineFeature, Session, UnboundStream
+from stonechat.host import Host
 from stonechat.iq import IqHandler
 from stonechat.jid import JID
 from stonechat.namespaces import NS_HINTS, NS_RSM, NS_STANZA_ID
 from stonechat.options import DurationOrOff, PluginOptions, option
 from stonechat.plugin import Stage, concerns, hookimpl, stage
+from stonechat.session import InlineFeature, Session, UnboundStream
 from stonechat.stanza import Element, Iq, Message
 from stonechat.storage import StorageFull
 from stonechat.xml import escape_attribute

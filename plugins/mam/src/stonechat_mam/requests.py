@@ -8,8 +8,9 @@ import gevent
 from gevent.lock import BoundedSemaphore
 
 from stonechat.errors import StanzaError, StorageError
-from stonechat.host import Host, Session
+from stonechat.host import Host
 from stonechat.jid import JID
+from stonechat.session import Session
 from stonechat.stanza import Element, Iq
 from stonechat.storage import StorageFull
 from stonechat_mam import answers, preferences, query

@@ -7,11 +7,12 @@ import gevent
 from stonechat import hookimpl, timestamps
 from stonechat.commands import CommandError, command
 from stonechat.errors import StanzaError, StorageError
-from stonechat.host import Host, Session
+from stonechat.host import Host
 from stonechat.jid import JID
 from stonechat.namespaces import NS_CLIENT, NS_DELAY, NS_HINTS, NS_STANZA_ID
 from stonechat.options import ByteSize, DurationOrOff, PluginOptions, option
 from stonechat.sasl import BOUND_INLINE
+from stonechat.session import Session
 from stonechat.stanza import Element, Message, Presence, Stanza
 from stonechat_offline.backlog import Backlog
 from stonechat_offline.parcel import LOOK_SECONDS, Parcel

@@ -4,7 +4,7 @@ from collections import deque
 from collections.abc import Callable
 
 from stonechat.custody import Release
-from stonechat.host import Session
+from stonechat.session import Session
 from stonechat.stanza import Message, Stanza
 
 # New messages that wait for the old ones; further ones go to the spool, and so keep their place.

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from stonechat.host import Host, Session
+from stonechat.host import Host
 from stonechat.iq import IqHandler
 from stonechat.jid import JID
 from stonechat.options import PluginOptions, option
 from stonechat.plugin import Handled, Stage, hookimpl, stage
+from stonechat.session import Session
 from stonechat.stanza import Iq, Message, Presence
 from stonechat_privacy.applied import Applied
 from stonechat_privacy.commands import Commands

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from stonechat.host import Host, Session
+from stonechat.host import Host
 from stonechat.jid import JID
+from stonechat.session import Session
 from stonechat_privacy.rules import EMPTY, OTHER, STRANGER, Contact, Item, Lists, PrivacyList
 from stonechat_privacy.store import Store
 

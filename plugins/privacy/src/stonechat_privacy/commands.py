@@ -6,8 +6,9 @@ from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 from stonechat.errors import JIDError, StanzaError
-from stonechat.host import Host, Session
+from stonechat.host import Host
 from stonechat.jid import JID
+from stonechat.session import Session
 from stonechat.stanza import Element, Iq, new_id
 from stonechat_privacy.applied import Applied
 from stonechat_privacy.forms import NS_PRIVACY, list_element, read_list

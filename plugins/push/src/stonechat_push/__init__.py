@@ -9,12 +9,13 @@ from stonechat import timestamps
 from stonechat.commands import CommandError, command
 from stonechat.errors import JIDError, StanzaError, StorageError
 from stonechat.forms import Form, find_form
-from stonechat.host import Host, Session
+from stonechat.host import Host
 from stonechat.iq import IqHandler
 from stonechat.jid import JID
 from stonechat.namespaces import NS_DELAY
 from stonechat.options import ByteSize, Duration, PluginOptions, option
 from stonechat.plugin import HANDLED, Handled, concerns, hookimpl
+from stonechat.session import Session
 from stonechat.stanza import Element, Iq, Message, Presence, Stanza
 from stonechat.storage import StorageFull
 from stonechat_push.devices import Devices

@@ -7,12 +7,13 @@ from typing import Any
 
 from stonechat.commands import CommandError, command
 from stonechat.errors import StanzaError
-from stonechat.host import Host, Session, UnboundStream
+from stonechat.host import Host
 from stonechat.iq import IqHandler
 from stonechat.jid import JID
 from stonechat.namespaces import NS_ROSTER
 from stonechat.options import PluginOptions, option
 from stonechat.plugin import HANDLED, Handled, concerns, hookimpl
+from stonechat.session import Session, UnboundStream
 from stonechat.stanza import Iq, Presence
 from stonechat.xml import Element
 from stonechat_roster.broadcast import Broadcast

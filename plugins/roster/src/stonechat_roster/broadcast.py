@@ -8,9 +8,10 @@ from typing import cast
 import gevent
 
 from stonechat.errors import StanzaError
-from stonechat.host import Host, Session
+from stonechat.host import Host
 from stonechat.jid import JID
 from stonechat.locks import Locks
+from stonechat.session import Session
 from stonechat.stanza import Presence, Stanza
 from stonechat_roster.items import Roster, version_text
 from stonechat_roster.marks import NAME, Marks, marks_of

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from stonechat.host import Host, Session
+from stonechat.host import Host
 from stonechat.jid import JID
+from stonechat.session import Session
 
 NAME = "roster"
 

@@ -7,10 +7,11 @@ from typing import cast
 import gevent
 
 from stonechat.errors import JIDError, StanzaError
-from stonechat.host import Host, Session
+from stonechat.host import Host
 from stonechat.iq import IGNORE, Ignore
 from stonechat.jid import JID
 from stonechat.namespaces import NS_ROSTER
+from stonechat.session import Session
 from stonechat.stanza import Iq
 from stonechat.xml import Element
 from stonechat_roster.items import Item, Roster, query_element, read_version, version_text

@@ -7,9 +7,10 @@ from typing import cast
 
 from stonechat.auth import AuthUnavailable
 from stonechat.errors import StanzaError
-from stonechat.host import Host, Session
+from stonechat.host import Host
 from stonechat.jid import JID
 from stonechat.plugin import HANDLED, Handled
+from stonechat.session import Session
 from stonechat.stanza import Presence
 from stonechat_roster.broadcast import Broadcast
 from stonechat_roster.items import Item, Roster
