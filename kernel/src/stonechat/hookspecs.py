@@ -427,6 +427,14 @@ def stonechat_message_delivered(message: Message, sessions: Sequence[Session]) -
     """
 
 
+@notices
+def stonechat_message_spread(message: Message, sessions: Sequence[Session]) -> None:
+    """The same of a message that was given to several sessions.
+
+    Since 0.1.
+    """
+
+
 @first_answer
 def stonechat_message_undelivered(message: Message) -> bool | None:
     """A message to an existing local account found no session to go to.

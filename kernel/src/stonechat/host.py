@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from stonechat.commands import Command
 
-__all__ = ["Figures", "Host", "Timer"]
+__all__ = ["Figures", "Gate", "Host", "Timer"]
 
 T = TypeVar("T")
 
@@ -39,6 +39,13 @@ class Timer(Protocol):
 
     def cancel(self) -> None:
         """Do not call; without effect once it was called."""
+
+
+class Gate(Protocol):
+    """Where messages to the host's accounts wait while it is closed; open at first."""
+
+    def close(self) -> None: ...
+    def open(self) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +121,7 @@ class Acquisitions(Protocol):
     ) -> Timer: ...
     def provide(self, name: str, service: Any) -> None: ...
     def accept_streams(self, domain: str, accept: Callable[[Stream], StreamHandler]) -> None: ...
+    def message_gate(self, wait: Callable[[Message], None]) -> Gate: ...
 
 
 class Host:
@@ -338,6 +346,15 @@ class Host:
     def run_blocking(self, call: Callable[..., T], *arguments: Any) -> T:
         """Run what blocks a thread (C libraries, files) in the pool, and wait for it."""
         return self._kernel.run_blocking(call, *arguments)
+
+    def message_gate(self, wait: Callable[[Message], None]) -> Gate:
+        """A gate for messages to accounts: what comes now must not overtake what came before.
+
+        While it is closed, `wait` is called with each of them but errors, before any filter
+        is, and may block and refuse as one; open, it costs a message nothing. What is
+        delivered again by `redeliver` goes past it. It is gone when the plugin stops.
+        """
+        return self._ledger.message_gate(wait)
 
     # Policy
 

@@ -13,7 +13,7 @@ from stonechat.errors import JIDError, StanzaError
 from stonechat.host import Timer
 from stonechat.iq import Component, Discipline, IqHandler
 from stonechat.jid import prepare_domain
-from stonechat.stanza import Stanza
+from stonechat.stanza import Message, Stanza
 from stonechat.streams import Stream, StreamHandler
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ class Ledger:
         self._greenlets: set[gevent.Greenlet] = set()
         self._services: set[str] = set()
         self._acceptances: set[str] = set()
+        self._gates: set[PluginGate] = set()
         self._closed = False
 
     def __len__(self) -> int:
@@ -45,6 +46,7 @@ class Ledger:
             self._greenlets,
             self._services,
             self._acceptances,
+            self._gates,
         )
         return sum(len(things) for things in held)
 
@@ -128,9 +130,28 @@ class Ledger:
         )
         self._acceptances.add(domain)
 
+    def message_gate(self, wait: Callable[[Message], None]) -> PluginGate:
+        self._must_be_open()
+
+        def guarded(message: Message) -> None:
+            try:
+                wait(message)
+            except (StanzaError, JIDError):
+                raise
+            except FAULTS as error:
+                self._failed(wait, error, message)
+                raise StanzaError("internal-server-error") from error
+
+        gate = PluginGate(self._host, guarded)
+        self._gates.add(gate)
+        return gate
+
     def close(self) -> None:
         """Take everything back. Greenlets that do not end in time are reported."""
         self._closed = True
+        for gate in self._gates:
+            gate.open()
+        self._gates.clear()
         for timer in list(self._timers):
             timer.cancel()
         for domain in list(self._routes):
@@ -175,6 +196,23 @@ def _prepared(domain: str) -> str:
     if domain.startswith("*."):
         return f"*.{prepare_domain(domain[2:])}"
     return prepare_domain(domain)
+
+
+class PluginGate:
+    """A `stonechat.host.Gate`."""
+
+    def __init__(self, host: VirtualHost, wait: Callable[[Message], None]) -> None:
+        self._host = host
+        self._wait = wait
+
+    def close(self) -> None:
+        manager = self._host.session_manager
+        if self._wait not in manager.gates:
+            manager.gates = (*manager.gates, self._wait)
+
+    def open(self) -> None:
+        manager = self._host.session_manager
+        manager.gates = tuple(wait for wait in manager.gates if wait is not self._wait)
 
 
 class PluginTimer:

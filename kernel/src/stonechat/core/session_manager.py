@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from stonechat.errors import StanzaError, StreamError
@@ -28,6 +28,8 @@ class SessionManager:
         self._host = host
         self._accounts: dict[str, dict[str, ClientSession]] = {}
         self._count = 0
+        self.gates: tuple[Callable[[Message], None], ...] = ()
+        """Where messages wait now (`Host.message_gate`)."""
         # Those that can be found no more, but are not cleared up yet.
         self._ending: dict[str, list[ClientSession]] = {}
 
@@ -126,6 +128,9 @@ class SessionManager:
         self._receive_bare_message(message, self._accounts.get(to.localpart), to)
 
     def _receive_message(self, message: Message) -> None:
+        if self.gates and message.attributes.get("type") != "error":
+            for wait in self.gates:
+                wait(message)
         if self._host.hooks.message_to_user.run(message):
             return
         to = message.to
@@ -175,6 +180,10 @@ class SessionManager:
                         session.send(message)
                     if self._host.hooks.message_delivered:
                         self._host.hooks.message_delivered.run(message, chosen)
+                    if len(chosen) > 1:
+                        self._host.notify(
+                            "stonechat_message_spread", {"message": message, "sessions": chosen}
+                        )
                     return
         if type_ == "headline":
             return

@@ -12,7 +12,7 @@ from stonechat.namespaces import NS_STANZA_ERRORS
 from stonechat.options import ByteSize, Duration, DurationOrOff, PluginOptions, option
 from stonechat.plugin import Stage, stage
 from stonechat.session import InlineFeature, Session, UnboundStream
-from stonechat.stanza import Element, Message, Presence, Stanza
+from stonechat.stanza import Element, Presence, Stanza
 from stonechat_sm.ends import Ends
 from stonechat_sm.managed import NS_SM, WRAP, Managed
 from stonechat_sm.resting import Resting
@@ -233,13 +233,6 @@ class Plugin:
     def stonechat_session_closed(self, session: Session) -> None:
         # Whoever waits for the session's end waits for its messages too.
         self.ends.wait(session.jid.localpart)
-
-    @hookimpl
-    @stage(Stage.GUARD)
-    def stonechat_message_to_user(self, message: Message) -> None:
-        # What comes now must not overtake what an ended session has left.
-        if self.ends and message.to is not None and message.type != "error":
-            self.ends.wait(message.to.localpart)
 
     @hookimpl
     def stonechat_account_removed(self, account: JID) -> None:

@@ -38,11 +38,13 @@ class Left:
 
 
 class Ends:
-    """Delivers again what ended sessions have left; true while it is at that."""
+    """Delivers again what ended sessions have left."""
 
     def __init__(self, host: Host, spool: Spool) -> None:
         self._host = host
         self._spool = spool
+        # What comes now must not overtake what an ended session has left.
+        self._gate = host.message_gate(self._let_pass)
         # By localpart: set once nothing of the account is under way.
         self._under_way: dict[str, tuple[int, Event]] = {}
         self._left: set[Left] = set()
@@ -54,8 +56,9 @@ class Ends:
         self._has_failed = False
         self._is_stopping = False
 
-    def __bool__(self) -> bool:
-        return bool(self._under_way)
+    def _let_pass(self, message: Message) -> None:
+        if message.to is not None:
+            self.wait(message.to.localpart)
 
     def wait(self, localpart: str) -> None:
         """Wait until what the account's ended sessions have left is dealt with."""
@@ -87,6 +90,7 @@ class Ends:
         """From now on what comes for the account waits."""
         count, event = self._under_way.get(localpart, (0, Event()))
         self._under_way[localpart] = (count + 1, event)
+        self._gate.close()
 
     def _end(self, localpart: str) -> None:
         count, event = self._under_way[localpart]
@@ -94,6 +98,8 @@ class Ends:
             self._under_way[localpart] = (count - 1, event)
         else:
             del self._under_way[localpart]
+            if not self._under_way:
+                self._gate.open()
             event.set()
 
     # Sessions that end
