@@ -5,7 +5,9 @@ import pytest
 from stonechat import hookimpl, timestamps
 from stonechat.errors import StorageError
 from stonechat.jid import JID
+from stonechat.stanza import Element, Message
 from stonechat.storage import StorageFull
+from stonechat_offline.deliveries import RETRY_SECONDS
 
 JULIET = "juliet@capulet.example"
 CHAT_STATE = "<composing xmlns='http://jabber.org/protocol/chatstates'/>"
@@ -144,6 +146,23 @@ def test_hosts_do_not_share_their_messages(server, host, romeo):
     juliet = other.connect("juliet@montague.example/balcony")
     juliet.available()
     assert bodies(juliet.received()) == ["elsewhere"]
+
+
+def test_a_stamp_that_nobody_can_read_does_not_harm(host, romeo):
+    stamp = Element("urn:xmpp:delay", "delay", {"from": "capulet.example", "stamp": "soon"})
+    body = Element("jabber:client", "body", None, "Ay me!")
+    message = Message(body, stamp, to=JID.parse(JULIET), from_=romeo.jid)
+    assert host.plugin("offline").stonechat_message_undelivered(message)
+    assert bodies(arrive(host).received()) == ["Ay me!"]
+
+
+def test_a_mark_of_somebody_else_stays_and_ours_stands_beside_it(host, romeo):
+    romeo.send(
+        f"<message to='{JULIET}'><body>Ay me!</body><delay xmlns='urn:xmpp:delay'"
+        " from='rooms.montague.example' stamp='2002-09-10T23:08:25Z'/></message>"
+    )
+    marks = arrive(host).receive_message().element.find_all("delay", "urn:xmpp:delay")
+    assert [mark.get("from") for mark in marks] == ["rooms.montague.example", "capulet.example"]
 
 
 # What is kept
@@ -287,9 +306,9 @@ def test_messages_that_could_not_be_read_come_a_little_later(server, host, romeo
         patch.setattr(host.plugin("offline").spool, "first", first)
         juliet = arrive(host)
         assert juliet.received() == []
-        server.clock.advance(31)
+        server.clock.advance(RETRY_SECONDS + 0.1)
         assert juliet.received() == []
-    server.clock.advance(31)
+    server.clock.advance(RETRY_SECONDS + 0.1)
     assert bodies(juliet.received()) == ["Patience"]
 
 
@@ -306,7 +325,9 @@ def test_however_often_reading_fails_it_is_tried_again_once(server, host, monkey
     juliet.available(-1)
     juliet.available(0)
     assert len(attempts) == 2
-    server.clock.advance(31)
+    server.clock.advance(RETRY_SECONDS - 0.1)
+    assert len(attempts) == 2
+    server.clock.advance(0.2)
     assert len(attempts) == 3
 
 

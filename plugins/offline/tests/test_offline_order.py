@@ -1,137 +1,140 @@
 """What is old comes before what is new, whatever happens meanwhile."""
 
-import pytest
-from gevent.event import Event
+from offline_cast import JULIET, ROMEO, Gate, acknowledge, arrive, bodies, lines, spool
 
 from stonechat.jid import JID
 from stonechat.sasl import BOUND_INLINE
 from stonechat.stanza import Element, Message
+from stonechat_offline.backlog import MAX_HELD, MAX_HELD_BYTES
 
-ROMEO = "romeo@capulet.example/orchard"
-JULIET = "juliet@capulet.example"
-
-
-@pytest.fixture
-def host(server):
-    return server.host("capulet.example", offline={})
+HOUR = 3600
 
 
-def bodies(client):
-    return [item.body for item in client.received() if isinstance(item, Message)]
-
-
-class Gate:
-    """Lets the reading of the spool wait for the test."""
-
-    def __init__(self, spool):
-        self.open = Event()
-        self.entered = Event()
-        self._first = spool.first
-        spool.first = self.first
-
-    def first(self, localpart):
-        self.entered.set()
-        self.open.wait()
-        return self._first(localpart)
-
-
-def spooled(host, count):
-    host.create_account("juliet")
-    romeo = host.connect(ROMEO)
-    for number in range(count):
-        romeo.message(JULIET, f"{number}")
-    return romeo
-
-
-def test_a_message_that_comes_during_the_delivery_waits_its_turn(host):
-    romeo = spooled(host, 3)
-    gate = Gate(host.plugin("offline").spool)
-    juliet = host.connect(f"{JULIET}/balcony")
-    juliet.available()
-    assert gate.entered.wait(5)
+def test_a_message_that_comes_during_the_delivery_waits_its_turn(host, romeo, gate):
+    spool(romeo, *lines(3))
+    reading = gate("first", before=True)
+    juliet = arrive(host)
     romeo.message(JULIET, "new")
     romeo.message(f"{JULIET}/balcony", "newer")
     assert bodies(juliet) == []
-    gate.open.set()
+    reading.opened.set()
     host.server.settle()
-    assert bodies(juliet) == ["0", "1", "2", "new", "newer"]
+    assert bodies(juliet) == [*lines(3), "new", "newer"]
     romeo.message(JULIET, "newest")
     assert bodies(juliet) == ["newest"]
 
 
-def test_too_many_of_them_go_to_the_spool_and_keep_their_place(host):
-    romeo = spooled(host, 3)
-    gate = Gate(host.plugin("offline").spool)
-    juliet = host.connect(f"{JULIET}/balcony")
-    juliet.available()
-    assert gate.entered.wait(5)
-    for number in range(3, 100):
-        romeo.message(JULIET, f"{number}")
-    gate.open.set()
-    assert [juliet.receive_message().body for _ in range(100)] == [
-        f"{number}" for number in range(100)
-    ]
+def test_too_many_of_them_go_to_the_spool_and_keep_their_place(host, romeo, gate):
+    spool(romeo, *lines(3))
+    reading = gate("first", before=True)
+    juliet = arrive(host)
+    spool(romeo, *lines(3, 100))
+    assert host.plugin("offline").count(JID.parse(JULIET)) == 100 - MAX_HELD
+    reading.opened.set()
+    assert [juliet.receive_message().body for _ in range(100)] == lines(100)
 
 
-def test_presence_does_not_wait(host):
-    spooled(host, 1)
-    gate = Gate(host.plugin("offline").spool)
-    juliet = host.connect(f"{JULIET}/balcony")
-    juliet.available()
-    assert gate.entered.wait(5)
+def test_so_do_those_that_are_too_large_to_be_held(host, romeo, gate):
+    spool(romeo, "0")
+    reading = gate("first", before=True)
+    juliet = arrive(host)
+    large = [f"{number}" + "x" * (MAX_HELD_BYTES // 2) for number in range(5)]
+    spool(romeo, *large)
+    assert host.kernel.session(juliet.jid).unsent < 2 * MAX_HELD_BYTES
+    assert host.plugin("offline").count(JID.parse(JULIET)) == 4
+    reading.opened.set()
+    assert [juliet.receive_message().body for _ in range(6)] == ["0", *large]
+
+
+def test_what_is_being_kept_comes_before_what_comes_meanwhile(host, romeo, gate):
+    nurse = host.connect("nurse@capulet.example/garden")
+    writing = gate("put", before=True)
+    romeo.message(JULIET, "being kept")
+    assert writing.reached.is_set()
+    juliet = arrive(host)
+    nurse.message(JULIET, "new")
+    assert bodies(juliet) == []
+    writing.opened.set()
+    assert [juliet.receive_message().body for _ in range(2)] == ["being kept", "new"]
+
+
+def test_what_is_old_comes_first_where_the_clock_was_set_back_over_a_restart(
+    server, host, romeo, monkeypatch
+):
+    spool(romeo, *lines(3))
+    server.clock.jump(-HOUR)
+    server.restart()
+    romeo = host.connect(ROMEO)
+    romeo.message(JULIET, "3")
+    reading = Gate(monkeypatch, host.plugin("offline").spool, "first", before=True)
+    juliet = arrive(host)
+    romeo.message(JULIET, "new")
+    reading.opened.set()
+    host.server.settle()
+    assert bodies(juliet) == [*lines(4), "new"]
+
+
+def test_no_more_is_sent_at_once_than_stream_management_lets_wait(server):
+    host = server.host("capulet.example", offline={}, sm={"max_unacked": 10})
+    host.create_account("juliet")
+    spool(host.connect(ROMEO), *lines(50))
+    juliet = arrive(host, managed=True)
+    heard = []
+    for _ in range(50):
+        heard += bodies(juliet)
+        acknowledge(juliet, len(heard))
+        if len(heard) == 50:
+            break
+    assert heard == lines(50)
+    assert not juliet.is_closed
+
+
+def test_presence_does_not_wait(host, romeo, gate):
+    spool(romeo, *lines(1))
+    reading = gate("first", before=True)
+    juliet = arrive(host)
     host.connect(ROMEO.replace("orchard", "street")).send(f"<presence to='{JULIET}/balcony'/>")
     assert juliet.receive_presence().from_.localpart == "romeo"
-    gate.open.set()
+    reading.opened.set()
 
 
-def test_what_was_held_for_a_lost_session_is_kept(host):
-    romeo = spooled(host, 1)
-    gate = Gate(host.plugin("offline").spool)
-    juliet = host.connect(f"{JULIET}/balcony")
-    juliet.available()
-    assert gate.entered.wait(5)
+def test_what_was_held_for_a_lost_session_is_kept(host, romeo, gate):
+    spool(romeo, *lines(1))
+    reading = gate("first", before=True)
+    juliet = arrive(host)
     romeo.message(JULIET, "new")
     juliet.drop()
-    gate.open.set()
+    reading.opened.set()
     host.server.settle()
-    again = host.connect(f"{JULIET}/chamber")
-    again.available()
-    host.server.settle()
+    again = arrive(host, "chamber")
     assert bodies(again) == ["0", "new"]
 
 
-def test_another_session_does_not_wait_for_one_that_is_slow(host):
-    romeo = spooled(host, 1)
-    gate = Gate(host.plugin("offline").spool)
-    juliet = host.connect(f"{JULIET}/balcony")
-    juliet.available()
-    assert gate.entered.wait(5)
-    other = host.connect(f"{JULIET}/chamber")
-    other.available(priority=5)
+def test_another_session_does_not_wait_for_one_that_is_slow(host, romeo, gate):
+    spool(romeo, *lines(1))
+    reading = gate("first", before=True)
+    juliet = arrive(host)
+    other = arrive(host, "chamber", priority=5)
     host.server.settle()
     romeo.message(JULIET, "new")
     assert bodies(other) == ["new"]
-    gate.open.set()
+    reading.opened.set()
     host.server.settle()
     assert bodies(juliet) == ["0"]
 
 
-def test_what_the_account_itself_sends_does_not_wait(host):
-    spooled(host, 1)
-    gate = Gate(host.plugin("offline").spool)
-    juliet = host.connect(f"{JULIET}/balcony")
-    juliet.available()
-    assert gate.entered.wait(5)
+def test_what_the_account_itself_sends_does_not_wait(host, romeo, gate):
+    spool(romeo, *lines(1))
+    reading = gate("first", before=True)
+    juliet = arrive(host)
     host.kernel.session(juliet.jid).send(
         Message(Element("urn:xmpp:mam:2", "result"), from_=juliet.bare, to=juliet.jid)
     )
     assert juliet.receive_message().has("urn:xmpp:mam:2", "result")
-    gate.open.set()
+    reading.opened.set()
 
 
-def test_who_has_bound_inline_gets_from_the_archive_what_is_there(host):
-    host.create_account("juliet")
-    romeo = host.connect(ROMEO)
+def test_who_has_bound_inline_gets_from_the_archive_what_is_there(host, romeo):
     archived = Element("urn:xmpp:sid:0", "stanza-id", {"by": JULIET, "id": "1"})
     plugin = host.plugin("offline")
     for body, marks in (("archived", [archived]), ("not archived", [])):

@@ -1,9 +1,10 @@
 """What happens while messages are on their way: two sessions, a lost one, a slow one."""
 
-import gevent
 import pytest
 from gevent.event import Event
 
+from stonechat.jid import JID
+from stonechat.stanza import Element, Message
 from stonechat_offline.spool import PAGE_BYTES, PAGE_MESSAGES
 
 JULIET = "juliet@capulet.example"
@@ -20,6 +21,10 @@ def host(server):
 @pytest.fixture
 def romeo(host):
     return host.connect("romeo@capulet.example/orchard")
+
+
+def body(text):
+    return Element("jabber:client", "body", None, text)
 
 
 def bodies(stanzas):
@@ -74,11 +79,8 @@ def test_a_message_that_comes_while_others_are_read_is_not_left(host, romeo, mon
     juliet = host.connect(f"{JULIET}/balcony")
     juliet.available()  # held up: she has read that there is nothing
     assert gate.reached.is_set()
-    plugin.spool.put(
-        "juliet", b"<message to='juliet@capulet.example'><body>Late</body></message>", 0, (9, 999)
-    )
-    gevent.spawn(plugin.deliver, host.kernel.session(juliet.jid))
-    gevent.sleep(0)
+    late = Message(body("Late"), to=JID.parse(JULIET), from_=romeo.jid)
+    assert plugin.stonechat_message_undelivered(late)
     gate.opened.set()
     assert juliet.receive_message().body == "Late"
 

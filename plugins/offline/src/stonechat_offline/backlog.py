@@ -1,16 +1,36 @@
 """Keeps what is new behind what is old, while a session gets its offline messages."""
 
+from __future__ import annotations
+
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 
 from stonechat.custody import Release
+from stonechat.host import Host
 from stonechat.session import Session
 from stonechat.stanza import Message, Stanza
+from stonechat_offline.stamps import sent_at
 
 # New messages that wait for the old ones; further ones go to the spool, and so keep their place.
 MAX_HELD = 64
+MAX_HELD_BYTES = 262_144
 
 FOREVER = 2**63 - 1
+
+
+class Held:
+    """A new message that waits; nobody else answers for it."""
+
+    __slots__ = ("at", "message", "octets", "others", "release")
+
+    def __init__(self, message: Message, at: int, release: Release) -> None:
+        self.message = message
+        self.at = at
+        """When it came: microseconds since the epoch."""
+        self.release = release
+        self.octets = len(message.to_bytes())
+        self.others: Sequence[Session] = ()
+        """Sessions that were given the same message."""
 
 
 class Backlog:
@@ -21,67 +41,163 @@ class Backlog:
 
     next: Callable[[Stanza], None]
 
-    def __init__(self, session: Session, now: Callable[[], int]) -> None:
+    def __init__(self, host: Host, session: Session) -> None:
         self.session = session
-        self._now = now
+        self._host = host
         self._account = session.jid.bare.text
-        self.since = FOREVER
-        """When the first message came that is held; microseconds since the epoch."""
-        self._held: deque[tuple[Message, Release]] = deque()
-        self._asks = False
+        self._held: deque[Held] = deque()
+        self._octets = 0
+        self.has_newer = False
+        """Whether the spool may have something newer than what is held."""
+        self.is_idle = False
+        """Whether the old messages wait until the client reads."""
         session.add_outlet(self)
 
+    # As an outlet
+
     def send(self, stanza: Stanza) -> None:
+        attributes = stanza.attributes
         # What the account itself sends are answers: results of its archive, above all.
-        if isinstance(stanza, Message) and stanza.attributes.get("from") != self._account:
-            if not self._held:
-                self.since = self._now()
-            # Nobody else answers for it yet.
-            self._held.append((stanza, stanza.hold()))
+        if (
+            isinstance(stanza, Message)
+            and attributes.get("from") != self._account
+            and "to" in attributes
+        ):
+            self._hold(stanza)
         else:
             self.next(stanza)
 
+    def _hold(self, message: Message) -> None:
+        before = sent_at(message, self._host.name)
+        if before:
+            # Another session was to have it, and has left newer ones in the spool, perhaps.
+            self.has_newer = True
+        held = Held(message, before or self._host.now(), message.hold())
+        place = len(self._held)
+        while place and self._held[place - 1].at > held.at:
+            place -= 1
+        self._held.insert(place, held)
+        self._octets += held.octets
+
     @property
     def unsent(self) -> int:
-        return sum(len(message.to_bytes()) for message, _ in self._held)
+        return self._octets
 
     @property
     def takes_messages(self) -> bool:
-        return self._asks or len(self._held) < MAX_HELD
+        return len(self._held) < MAX_HELD and self._octets < MAX_HELD_BYTES
+
+    # For the delivery
 
     @property
-    def is_full(self) -> bool:
-        """Whether messages have gone to the spool behind those that are held."""
-        return len(self._held) >= MAX_HELD
+    def holds(self) -> bool:
+        return bool(self._held)
 
     @property
     def client_reads(self) -> bool:
         """Whether the client can take old messages; the new ones here do not count."""
-        self._asks = True
-        try:
-            return self.session.takes_messages
-        finally:
-            self._asks = False
+        return self.session.takes_messages_behind(self)
 
     @property
     def under_way(self) -> int:
         """Octets that we have passed on and the client has not got."""
-        return self.session.unsent - self.unsent
+        return self.session.unsent - self._octets
 
-    def let_go(self) -> None:
-        """Pass on what is held."""
+    def is_older(self, stored_at: int) -> bool:
+        """Whether a message in the spool came before all that is held."""
+        # Times are not asked for nothing: the clock may have been set back while the
+        # server was stopped.
+        return not self.has_newer or stored_at <= self._held[0].at
+
+    def expect_newer(self) -> None:
+        """From now on the spool may have what is newer than what is held so far."""
+        if self._held:
+            self.has_newer = True
+
+    def was_given(self, message: Message, sessions: Sequence[Session]) -> None:
+        """These sessions have just been given the same message."""
+        for held in self._held:
+            if held.message is message:
+                held.others = sessions
+
+    def let_go(self, before: int = FOREVER) -> None:
+        """Pass on what is held, as far as it came before a time."""
+        while self._held and self._held[0].at < before:
+            held = self._take()
+            self.next(held.message)
+            held.release()
+
+    def leave(self) -> list[Held]:
+        """Get out of the way; returns what is not the session's any more."""
+        left = []
         while self._held:
-            message, release = self._held.popleft()
-            self.next(message)
-            release()
-        self.since = FOREVER
+            held = self._take()
+            if is_for(held.message, self.session):
+                self.next(held.message)
+                held.release()
+            else:
+                left.append(held)
+        self.session.remove_outlet(self)
+        return left
 
-    def remove(self) -> list[tuple[Message, Release]]:
-        """Get out of the way; returns what was held for a session that is over."""
-        if self.session.is_open:
-            self.let_go()
-            self.session.remove_outlet(self)
-            return []
-        held = list(self._held)
-        self._held.clear()
+    def _take(self) -> Held:
+        held = self._held.popleft()
+        self._octets -= held.octets
+        if not self._held:
+            self.has_newer = False
         return held
+
+
+class Backlogs:
+    """Those of all sessions that have one, by account."""
+
+    def __init__(self, host: Host, changed: Callable[[], None]) -> None:
+        self._host = host
+        self._changed = changed
+        self._accounts: dict[str, dict[Session, Backlog]] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._accounts)
+
+    def __iter__(self) -> Iterator[Backlog]:
+        """All of them; what is removed meanwhile may come."""
+        for localpart in list(self._accounts):
+            yield from self.of(localpart)
+
+    def of(self, localpart: str) -> Sequence[Backlog]:
+        backlogs = self._accounts.get(localpart)
+        return tuple(backlogs.values()) if backlogs else ()
+
+    def get(self, session: Session) -> Backlog | None:
+        backlogs = self._accounts.get(session.jid.localpart)
+        return backlogs.get(session) if backlogs else None
+
+    def add(self, session: Session) -> None:
+        """Have new messages of a session wait from now on."""
+        backlogs = self._accounts.setdefault(session.jid.localpart, {})
+        if session not in backlogs:
+            backlogs[session] = Backlog(self._host, session)
+            self._changed()
+
+    def remove(self, session: Session) -> list[Held]:
+        """They wait no longer; returns those that are not the session's any more."""
+        backlog = self.get(session)
+        if backlog is None:
+            return []
+        localpart = session.jid.localpart
+        del self._accounts[localpart][session]
+        if not self._accounts[localpart]:
+            del self._accounts[localpart]
+        self._changed()
+        return backlog.leave()
+
+
+def is_receiver(session: Session) -> bool:
+    """Whether a session gets messages to the bare JID (RFC 6121, 8.5.2.1.1)."""
+    return session.is_open and session.presence is not None and session.priority >= 0
+
+
+def is_for(message: Message, session: Session) -> bool:
+    """Whether a message that was held for a session is still for it."""
+    to = message.to
+    return session.is_open and (is_receiver(session) or (to is not None and bool(to.resource)))

@@ -19,6 +19,7 @@ from sqlalchemy import (
     select,
 )
 
+from stonechat.errors import StorageError
 from stonechat.storage import (
     AutoKey,
     LocalText,
@@ -174,6 +175,16 @@ class Spool:
             connection.execute(_DELETE, {"ids": list(ids)})
 
         self._storage.write(delete_messages)
+
+    def delete_soon(self, ids: Sequence[int]) -> None:
+        """The same where nobody can wait for it; should it fail, they come again."""
+        values = {"ids": list(ids)}
+        try:
+            self._storage.write_soon(
+                lambda connection: connection.execute(_DELETE, values).close()
+            )
+        except StorageError:
+            return  # the store is closed
 
     def clear(self, localpart: str) -> int:
         """Delete what waits for an account; returns how many messages."""
