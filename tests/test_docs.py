@@ -25,6 +25,7 @@ from stonechat.core.config_model import (
     Cluster,
     ComponentListener,
     ConfigurationFile,
+    ServerListener,
 )
 from stonechat.core.config_reader import read
 from stonechat.core.metrics import render
@@ -115,7 +116,7 @@ def test_every_hook_is_documented(site: Path):
 def test_every_option_of_the_configuration_is_documented(site: Path):
     page = shown(site, "reference/configuration.html")
     names = {row.name.rpartition("*.")[2] for row in describe_options(ConfigurationFile)}
-    for model in (ClientListener, ComponentListener, Cluster):
+    for model in (ClientListener, ServerListener, ComponentListener, Cluster):
         names |= {row.name for row in describe_options(model)}
     sections = {name.partition(".")[0] for name in names}
     # A section's own table leaves the name of the section out.

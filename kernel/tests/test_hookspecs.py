@@ -70,7 +70,7 @@ def test_pluggy_knows_it_by_its_kind(manager, name):
 def test_filters_are_named_by_stanza_and_direction(manager):
     for name in (name for name, kind in KINDS.items() if kind == "filters"):
         stanza, direction = re.fullmatch(
-            r"stonechat_(message|presence|iq)_(from|to)_user", name
+            r"stonechat_(message|presence|iq)_(from|to)_(?:user|server)", name
         ).groups()
         session = ("session",) if direction == "from" else ()
         assert getattr(manager.hook, name).spec.argnames == (*session, stanza)

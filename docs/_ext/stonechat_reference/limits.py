@@ -15,6 +15,12 @@ from stonechat.core import (
     iq_dispatcher,
     ledger,
     requests,
+    s2s_incoming,
+    s2s_link,
+    s2s_links,
+    s2s_manager,
+    s2s_rests,
+    s2s_setup,
     store,
     store_writer,
     throttle,
@@ -38,6 +44,10 @@ def _seconds(value: float) -> str:
 
 def _kib(value: int) -> str:
     return f"{value // 1024} KiB"
+
+
+def _mib(value: int) -> str:
+    return f"{value // 1024**2} MiB"
 
 
 def _xml() -> list[Bound]:
@@ -127,6 +137,51 @@ def _streams() -> list[Bound]:
     ]
 
 
+def _servers() -> list[Bound]:
+    constraint = "the next stanza is answered with `resource-constraint`"
+    return [
+        Bound(
+            "Octets that wait for all other servers", _mib(s2s_link.MAX_WAITING_OCTETS), constraint
+        ),
+        Bound(
+            "Pairs of a domain here and one elsewhere, with a stream or on their way to one",
+            f"{s2s_links.MAX_LINKS:_}",
+            constraint,
+        ),
+        Bound(
+            "Of `federation.connecting`, what streams to one domain may take",
+            f"1/{s2s_setup.PARTS_OF_PLACES}",
+            "more wait in line",
+        ),
+        Bound(
+            "Streams from one domain",
+            str(s2s_incoming.MAX_PER_DOMAIN),
+            "the oldest ends with `conflict`",
+        ),
+        Bound(
+            "Rest of a pair after a failure",
+            f"{_seconds(s2s_rests.FIRST_REST)}, twice as long each time, at most"
+            f" {_seconds(s2s_rests.LONGEST_REST)}; up to half of it less, by chance",
+            "stanzas are answered at once",
+        ),
+        Bound(
+            "Pairs that rest",
+            f"{s2s_rests.MAX_RESTING:_}",
+            "the least recent is forgotten, and tried again",
+        ),
+        Bound(
+            "How often what a lost stream has left is sent again",
+            f"{s2s_links.MOST_RETURNS}, unless a stream holds for {_seconds(s2s_links.LONG_LIFE)}",
+            "it is answered with `remote-server-timeout`",
+        ),
+        Bound(
+            "Time for what waits, when the server stops",
+            f"{_seconds(s2s_manager.PATIENCE)}, and half of `limits.shutdown_timeout`",
+            "it is answered with `remote-server-timeout`",
+        ),
+    ]
+
+
 def _requests() -> list[Bound]:
     constraint = "the next one is answered with `resource-constraint`"
     return [
@@ -209,6 +264,7 @@ GROUPS = {
     "XML, names and passwords": _xml,
     "Logins": _logins,
     "Streams": _streams,
+    "Other servers": _servers,
     "Requests, plugins, commands": _requests,
     "Forms and services": _forms_and_services,
     "The store": _store,

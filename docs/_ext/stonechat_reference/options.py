@@ -12,7 +12,17 @@ from stonechat_reference.distributions import all_distributions
 from stonechat_reference.markdown import Pages, code, escaped, table
 
 # The sections of the file, each a table of its own; what is left is the top of the file.
-_SECTIONS = ("hosts", "access", "tls", "storage", "limits", "log", "watchdog")
+_SECTIONS = (
+    "hosts",
+    "access",
+    "tls",
+    "storage",
+    "federation",
+    "dns",
+    "limits",
+    "log",
+    "watchdog",
+)
 
 
 def pages() -> Pages:
@@ -23,6 +33,7 @@ def pages() -> Pages:
         "options-listen-component.md": option_table(
             describe_options(config_model.ComponentListener)
         ),
+        "options-listen-s2s.md": option_table(describe_options(config_model.ServerListener)),
         "options-cluster.md": option_table(describe_options(config_model.Cluster)),
         "access-rules.md": _access_rules(),
     }
@@ -63,8 +74,9 @@ def _default(row: OptionDoc) -> str:
 
 
 def _is_below(row: OptionDoc, section: str) -> bool:
-    # Access rules of a host are those at the top, once more.
-    return row.name.startswith(f"{section}.") and not row.name.startswith("hosts.*.access.")
+    # What a host has under these names is what stands at the top, once more.
+    again = ("hosts.*.access.", "hosts.*.federation.")
+    return row.name.startswith(f"{section}.") and not row.name.startswith(again)
 
 
 def _shortened(row: OptionDoc, section: str) -> OptionDoc:

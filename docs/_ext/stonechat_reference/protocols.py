@@ -22,8 +22,8 @@ KERNEL = (
     Row(
         "RFC 6120",
         "",
-        "Streams, STARTTLS, SASL, resource binding, stanzas: as a server to clients."
-        " Not the streams between servers.",
+        "Streams, STARTTLS, SASL, resource binding, stanzas: as a server to clients, and to"
+        " [other servers](../how-to/federate.md).",
     ),
     Row(
         "RFC 6121",
@@ -54,7 +54,7 @@ KERNEL = (
     Row(
         "XEP-0178",
         "",
-        "SASL EXTERNAL with client certificates, [when asked"
+        "SASL EXTERNAL between servers, in both directions; with client certificates [when asked"
         " for](../how-to/client-certificates.md).",
     ),
     Row(
@@ -62,7 +62,12 @@ KERNEL = (
         "",
         "Data forms, pages of long results, dates: what plugins read and write them with.",
     ),
-    Row("XEP-0368", "", "Direct TLS, on a listener with `tls: direct`; ALPN `xmpp-client`."),
+    Row(
+        "XEP-0368",
+        "",
+        "Direct TLS, on a listener with `tls: direct`, and to servers whose SRV records name it;"
+        " ALPN `xmpp-client` and `xmpp-server`.",
+    ),
     Row(
         "XEP-0203, XEP-0359",
         "",

@@ -30,11 +30,13 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar
 from pluggy import HookspecMarker
 
 if TYPE_CHECKING:
+    from stonechat.federation import Pair, ServerStream
     from stonechat.iq import IqHandler
     from stonechat.jid import JID
     from stonechat.sasl import CredentialLookup, Mechanism
     from stonechat.session import InlineFeature, Session, UnboundStream
     from stonechat.stanza import Element, Iq, Message, Presence, Stanza
+    from stonechat.streams import Stream
 
 hookspec = HookspecMarker("stonechat")
 
@@ -203,6 +205,18 @@ def stonechat_disco_node_items(iq: Iq, node: str) -> Element | None:
     """
 
 
+@notices
+def stonechat_disco_info_made(query: Element, of_account: bool) -> None:
+    """The answer to a disco#info of the host, or of all its accounts, was put together.
+
+    You may change it, as one does who answers in the place of others (XEP-0355): it is
+    kept, and given to all who ask, until plugins come or go or
+    `host.service("disco").changed()` was called. Do not block.
+
+    Since 0.1.
+    """
+
+
 @collects
 def stonechat_shared_contacts() -> Callable[[str], SharedContacts]:  # type: ignore[empty-body]
     """Who finds whom in his roster without having put him there: `(localpart) -> contacts`.
@@ -216,6 +230,18 @@ def stonechat_shared_contacts() -> Callable[[str], SharedContacts]:  # type: ign
     time, and raise StanzaError where it cannot know. Once answers are other ones, say
     `host.service("roster").shared_contacts_changed()`: all accounts are asked anew,
     and who is online hears of what has changed.
+
+    Since 0.1.
+    """
+
+
+@notices
+def stonechat_roster_changed(account: JID, query: Element) -> None:
+    """A contact in an account's roster has come, changed or gone; that is committed.
+
+    `query` is the payload of the push that tells the account's clients so (RFC 6121,
+    2.1.6); do not change it. Of contacts that are shared with an account, changes are
+    told while it has a session. Do not block.
 
     Since 0.1.
     """
@@ -370,6 +396,44 @@ def stonechat_presence_changed(
     server, for a session too that is lost while available. The session knows
     the new presence already. Sessions that never were available send none.
 
+    You may block, but not for longer than ten seconds: so long the end of a session
+    waits until what it has sent before is told. Where that was not long enough,
+    `session.presence` is None already while an available presence comes to you.
+
+    Since 0.1.
+    """
+
+
+# An external component
+
+
+@notices
+def stonechat_component_connected(stream: Stream) -> None:
+    """A program has proven that it answers for `stream.domain`, and was told so.
+
+    What is sent to the stream here is the first that comes. The service `component` knows
+    those that are connected already: `host.service("component").streams(domain)`.
+
+    Since 0.1.
+    """
+
+
+@first_answer
+def stonechat_stanza_from_component(stream: Stream, stanza: Stanza) -> bool | None:
+    """A stanza that a component sends, before it is routed; its addresses are checked.
+
+    `from` is of the component's own domain. Return True once it is in your care, or raise
+    StanzaError to refuse it. If nobody does, it goes its way as that of any entity. The
+    component's next stanza waits meanwhile.
+
+    Since 0.1.
+    """
+
+
+@notices
+def stonechat_component_disconnected(stream: Stream) -> None:
+    """A component's stream is gone, whoever has ended it; others to its domain may be there.
+
     Since 0.1.
     """
 
@@ -414,6 +478,18 @@ def stonechat_iq_to_user(iq: Iq) -> Handled | None:
 
     To the full JID before it goes to the session, to the bare JID before the server
     answers for the account. The account may not exist.
+
+    Since 0.1.
+    """
+
+
+@filters
+def stonechat_iq_to_server(iq: Iq) -> Handled | None:
+    """A request that the server itself answers, before its handler is looked up.
+
+    To the host, to the bare JID of an account that exists, or without a `to` from one of
+    the account's own clients. Who takes it over answers it exactly once, by
+    `host.route(iq.result(...))` or `host.bounce`, and holds it until then (`iq.hold()`).
 
     Since 0.1.
     """
@@ -527,7 +603,8 @@ def stonechat_session_restored(session: Session, state: Mapping[str, object]) ->
 def stonechat_session_ending(session: Session) -> None:
     """A session ends: it can be found no more, but its presence is still what it was.
 
-    Its resource may be taken by another. Do not block here.
+    What it sent is dealt with, unless a plugin takes longer than ten seconds over that.
+    Do not block here.
 
     Since 0.1.
     """
@@ -538,6 +615,67 @@ def stonechat_session_closed(session: Session) -> None:
     """A session has ended; its resource is free, and what it sent is dealt with.
 
     Comes after the `stonechat_presence_changed` that its end caused.
+
+    Since 0.1.
+    """
+
+
+@collects
+def stonechat_server_stream_features() -> Sequence[  # type: ignore[empty-body]
+    Callable[[ServerStream], Element | None]
+]:
+    """What a host offers on streams that other servers open.
+
+    Each function is called whenever features are sent, and once more where a certificate has
+    proven the peer (`stream.is_authorized(stream.pair)`), but not before TLS where that has
+    to come first. It returns the feature's element, or None where there is nothing to offer.
+
+    Since 0.1.
+    """
+
+
+@collects
+def stonechat_server_stream_elements() -> Mapping[  # type: ignore[empty-body]
+    tuple[str, str], Callable[[ServerStream, Element], None]
+]:
+    """Elements other than stanzas on streams between servers, by (namespace, name).
+
+    The handler is called in the stream's greenlet, which reads no further meanwhile: it may
+    block. A StreamError ends the stream. It may come on streams of either direction, and
+    of a peer that has proven nothing yet, but not before TLS where that has to come first.
+    Content in jabber:server comes as jabber:client.
+
+    Since 0.1.
+    """
+
+
+@notices
+def stonechat_server_stream_opened(stream: ServerStream) -> None:
+    """The features of an outgoing stream's peer have come, TLS is settled.
+
+    Nobody has proven anything yet. What must be agreed on before that is sent here, such as
+    `<bidi/>` (XEP-0288). Not called for streams on which nothing will be proven, those that
+    `Host.server_stream` opens.
+
+    Since 0.1.
+    """
+
+
+@first_answer
+def stonechat_prove_domain(stream: ServerStream, pair: Pair) -> bool | None:
+    """Prove to the peer of an outgoing stream that `pair.local` is ours.
+
+    Asked where the kernel cannot do it with a certificate, and for further pairs that could
+    share the stream. True if the plugin has begun to; `stream.authorize` or
+    `stream.refuse` follow, within `federation.timeout`.
+
+    Since 0.1.
+    """
+
+
+@notices
+def stonechat_server_stream_closed(stream: ServerStream) -> None:
+    """A stream between servers is over, whoever ended it.
 
     Since 0.1.
     """
@@ -565,9 +703,10 @@ def stonechat_password_changed(account: JID) -> None:
 def stonechat_account_removed(account: JID) -> None:
     """An account was removed through this server: forget its data.
 
-    Its sessions are closed before. Also called before an account is created
+    Its sessions have ended before. Also called before an account is created
     under a name that had data of an earlier one, so it may come for an
-    account that never was.
+    account that never was. Raise what keeps you from forgetting: in that case
+    the account is not created.
 
     Since 0.1.
     """

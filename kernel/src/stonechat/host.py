@@ -10,6 +10,7 @@ Sessions and streams are in `stonechat.session`, accounts in `stonechat.accounts
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
 
     from stonechat.commands import Command
+    from stonechat.federation import Pair, ServerStream
 
 __all__ = ["Figures", "Gate", "Host", "Timer"]
 
@@ -99,6 +101,11 @@ class Kernel(Protocol):
     def monotonic(self) -> float: ...
     def run_blocking(self, call: Callable[..., T], *arguments: Any) -> T: ...
     def secret(self, purpose: str) -> bytes: ...
+    def node_secret(self, purpose: str) -> bytes: ...
+    def serves(self, domain: str) -> bool: ...
+    def server_stream(
+        self, pair: Pair, seconds: float
+    ) -> AbstractContextManager[ServerStream]: ...
     def service(self, name: str) -> Any: ...
 
 
@@ -298,6 +305,29 @@ class Host:
         """See `stonechat.iq.remove_iq_handler`."""
         self._ledger.remove_iq_handler(component, namespace)
 
+    # Other servers
+
+    def serves(self, domain: str) -> bool:
+        """Whether a domain, prepared, is one of ours: a host's, or one that a plugin has."""
+        return self._kernel.serves(domain)
+
+    def server_stream(
+        self, pair: Pair, timeout: float = 30.0
+    ) -> AbstractContextManager[ServerStream]:
+        """A stream of ours to a remote domain's server, for the time of a `with`.
+
+        For what can be asked before anything is proven: the peer's features are known, TLS
+        is settled as the configuration wants it for that domain. Where a stream carries
+        stanzas to the domain it is that one; else one that carries none, and that ends with
+        the last of those who use it: there is one for all of them. Answers come to this
+        plugin's `stonechat_server_stream_elements`.
+
+        To enter blocks for `timeout` seconds at most, and raises StanzaError:
+        remote-server-not-found, remote-server-timeout, not-allowed for a domain that is not
+        to be spoken to or is ours, resource-constraint.
+        """
+        return self._kernel.server_stream(pair, timeout)
+
     # Commands
 
     def commands(self, caller: JID | None = None) -> list[Command]:
@@ -358,13 +388,15 @@ class Host:
 
     # Policy
 
-    def secret(self, purpose: str) -> bytes:
+    def secret(self, purpose: str, *, of_all_hosts: bool = False) -> bytes:
         """32 octets that nobody can guess, for one purpose of this plugin on this host.
 
-        The same after a restart and on every node of a cluster. They are not in the
-        database: what is stolen there opens nothing that is made with them.
+        The same after a restart and on every node of a cluster; `of_all_hosts` the same on
+        all hosts, too. They are not in the database: what is stolen there opens nothing
+        that is made with them.
         """
-        return self._kernel.secret(f"{self.plugin_name}\0{purpose}")
+        make = self._kernel.node_secret if of_all_hosts else self._kernel.secret
+        return make(f"{self.plugin_name}\0{purpose}")
 
     def allows(self, rule: str, jid: JID | None = None, address: str | None = None) -> bool:
         """Whether an access rule of the configuration lets this JID or address in.

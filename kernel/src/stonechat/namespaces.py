@@ -9,6 +9,7 @@ NS_XMLNS = "http://www.w3.org/2000/xmlns/"
 NS_CLIENT = "jabber:client"
 NS_SERVER = "jabber:server"
 NS_COMPONENT = "jabber:component:accept"
+NS_DIALBACK = "jabber:server:dialback"  # XEP-0220
 NS_STREAM = "http://etherx.jabber.org/streams"
 
 NS_STREAM_ERRORS = "urn:ietf:params:xml:ns:xmpp-streams"

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
+from stonechat.codec import Codec
 from stonechat.errors import SaslFailure, StreamError
 from stonechat.jid import JID
 from stonechat.sasl import SaslEvent
@@ -61,6 +62,13 @@ class Session(Protocol):
     def takes_messages(self) -> bool:
         """False while the client reads too slowly: send it nothing that can wait."""
 
+    def takes_messages_behind(self, outlet: Outlet) -> bool:
+        """Whether those behind an outlet take messages: the outlets there, and the client.
+
+        For the outlet itself, whose own bound then does not count. ValueError if it is not
+        the session's.
+        """
+
     @property
     def unsent(self) -> int:
         """Octets that wait to be sent; they are lost if the client or the process goes.
@@ -97,7 +105,10 @@ class Session(Protocol):
         """Take an outlet away; what it holds is its own to pass on before."""
 
     def receive(self, stanza: Stanza) -> None:
-        """Handle a stanza as if the client had just sent it. May block."""
+        """Handle a stanza as if the client had just sent it. May block.
+
+        Dropped if the session has ended.
+        """
 
     def disconnect(self, reason: str) -> None:
         """Give the connection up, as one that was lost."""
@@ -158,6 +169,10 @@ class UnboundStream(Protocol):
         """Whether a session has taken the stream over."""
 
     @property
+    def is_transformed(self) -> bool:
+        """Whether its octets go through a codec."""
+
+    @property
     def account(self) -> JID | None:
         """The bare JID that was authenticated."""
 
@@ -189,6 +204,16 @@ class UnboundStream(Protocol):
 
     def send_features(self) -> None:
         """Send the features that hold now, as XEP-0388 does after a success."""
+
+    def transform(self, codec: Codec, answer: Element) -> None:
+        """Have the stream go through a codec, and begin anew (XEP-0138); it must not be bound.
+
+        Said by who handles the element that asks for it, on an authenticated stream.
+        `answer` is the last that is sent as it is. The octets behind it, both ways, go
+        through the codec; the first of them are the client's new header, and features are
+        offered once more. The account and `data` stay. StreamError where the client has
+        sent more behind the element, or is gone; ValueError where it `is_transformed`.
+        """
 
     def authenticate(self, mechanism: str, text: str, *, provisional: bool = False) -> SaslEvent:
         """Begin an attempt, with the initial response in base64. May block.

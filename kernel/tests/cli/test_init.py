@@ -89,6 +89,28 @@ def test_reports_of_abuse_go_to_the_administrator(tmp_path, capsys):
     assert blocking.report_to == (JID.parse("admin@capulet.example"),)
 
 
+@pytest.mark.parametrize(
+    ("host", "is_federated"),
+    [
+        ("capulet.example", True),
+        ("münchen.example", True),
+        ("localhost", False),
+        ("capulet.localhost", False),
+        ("capulet", False),
+        ("192.0.2.1", False),
+        ("[2001:db8::1]", False),
+    ],
+)
+def test_a_host_that_others_can_find_speaks_to_other_servers(tmp_path, capsys, host, is_federated):
+    assert run(["init", "--host", host, "--directory", str(tmp_path)]) == 0
+    capsys.readouterr()
+    configuration = load_configuration(tmp_path / "stonechat.yml", plugin_loader.options_of)
+    assert [o.port for o in configuration.listeners if o.type == "s2s"] == [5269] * is_federated
+    [settings] = configuration.hosts.values()
+    assert (settings.federation.enabled, settings.federation.trust) == (is_federated, "require")
+    assert "{type: s2s, port: 5269}" in (tmp_path / "stonechat.yml").read_text()
+
+
 def test_what_is_secret_is_for_the_owner_alone(tmp_path, capsys):
     assert run(["init", "--host", "capulet.example", "--directory", str(tmp_path)]) == 0
     files = ("stonechat.yml", "certs/capulet.example.key", "data/stonechat.db")

@@ -69,3 +69,19 @@ def make_store(tmp_path: Path) -> Iterator[Callable[..., Store]]:
 @pytest.fixture
 def store(make_store: Callable[..., Store]) -> Store:
     return make_store()
+
+
+# Streams between servers
+
+
+@pytest.fixture
+def manager(server):
+    from server_cast import CAPULET, Manager, Prover
+
+    server.host(CAPULET, plugin_classes={"prover": Prover})
+    return Manager(server)
+
+
+@pytest.fixture
+def prover(server, manager):
+    return server.kernel.hosts["capulet.example"].plugins.running["prover"].instance

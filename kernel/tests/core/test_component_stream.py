@@ -3,8 +3,8 @@
 import pytest
 
 from stonechat.core.component_port import ComponentPort
-from stonechat.core.component_stream import STUCK_SECONDS
 from stonechat.core.config_model import ComponentListener
+from stonechat.core.peer_stream import STUCK_SECONDS
 from stonechat.errors import StreamError
 from stonechat.jid import JID
 from stonechat.namespaces import NS_CLIENT

@@ -331,8 +331,8 @@ zeppelin: 1
             "11:39: listen[0].starttls: must be 'required', 'optional' or 'off';"
             ' did you mean "required"?'
         ),
-        '12:12: listen[1].type: must be one of c2s, component; did you mean "c2s"?',
-        "13:5: listen[2].type: must be one of c2s, component",
+        '12:12: listen[1].type: must be one of c2s, s2s, component; did you mean "s2s"?',
+        "13:5: listen[2].type: must be one of c2s, s2s, component",
         "14:23: listen[3].port: must be at least 0, at most 65535",
         "15:5: listen[4].port: must be given",
         '15:17: listen[4].adress: is unknown here; did you mean "address"?',

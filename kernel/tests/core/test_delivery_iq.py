@@ -3,7 +3,9 @@
 import pytest
 
 from stonechat import hookimpl
+from stonechat.errors import StanzaError
 from stonechat.jid import JID
+from stonechat.plugin import HANDLED
 from stonechat.stanza import Element, Iq
 from stonechat.testing import error_of
 
@@ -127,6 +129,62 @@ def test_a_request_without_a_recipient_is_answered_for_the_account(capulet, answ
 def test_a_request_to_the_host_is_answered_by_it(capulet, answering, romeo):
     assert ask(romeo, "capulet.example").payload.get("by") == "host"
     assert error_of(ask(romeo, "capulet.example", "urn:x")).condition == "service-unavailable"
+
+
+class TakingOver:
+    """Takes requests over that the server would answer, and answers them when it is told to."""
+
+    def __init__(self, host, options):
+        self.host = host
+        self.taken = []
+        self.fault = None
+
+    @hookimpl
+    def stonechat_iq_to_server(self, iq):
+        if self.fault is not None:
+            raise self.fault
+        self.taken.append(iq)
+        return HANDLED
+
+
+@pytest.fixture
+def taking_over(capulet, answering):
+    capulet.enable("taking-over", plugin_class=TakingOver)
+    return capulet.plugin("taking-over")
+
+
+@pytest.mark.parametrize("to", [None, "capulet.example", "juliet@capulet.example"])
+def test_a_plugin_may_take_over_what_the_server_answers(capulet, answering, taking_over, to):
+    juliet = capulet.connect("juliet@capulet.example/balcony")
+    juliet.send(Iq(Element(QUERY, "query"), type="get", id="1", to=to and JID.parse(to)))
+    assert juliet.received() == []
+    (iq,) = taking_over.taken
+    assert (iq.from_, iq.to and iq.to.text) == (juliet.jid, to)
+    taking_over.host.route(iq.result(Element(QUERY, "taken")))
+    assert juliet.answer_to("1").payload == Element(QUERY, "taken")
+
+
+def test_so_it_may_refuse_it(capulet, taking_over):
+    juliet = capulet.connect("juliet@capulet.example/balcony")
+    taking_over.fault = StanzaError("policy-violation")
+    answer = juliet.request("get", Element(QUERY, "query"))
+    assert error_of(answer).condition == "policy-violation"
+
+
+@pytest.mark.parametrize(
+    ("to", "type"),
+    [
+        ("nobody@capulet.example", "get"),
+        ("capulet.example/x", "get"),
+        ("juliet@capulet.example/balcony", "get"),
+        ("juliet@capulet.example", "result"),
+        ("capulet.example", "result"),
+    ],
+)
+def test_what_the_server_does_not_answer_is_not_shown_to_it(capulet, romeo, taking_over, to, type):
+    capulet.connect("juliet@capulet.example/balcony")
+    romeo.send(Iq(Element(QUERY, "query"), type=type, id="1", to=JID.parse(to)))
+    assert taking_over.taken == []
 
 
 def test_a_host_has_no_resources_to_ask(capulet, answering, romeo):

@@ -331,3 +331,15 @@ def test_a_node_alone_has_everything_here():
     assert alone.node_of_route("montague.example") is None
     with pytest.raises(LookupError):
         alone.forward("other", hail())
+
+
+def test_it_is_known_which_host_a_domain_belongs_to(router):
+    host, other = object(), object()
+    router.add_route("capulet.example", print, "host capulet.example", host)
+    router.add_route("*.capulet.example", print, "component", other)
+    router.add_route("montague.example", print, "somebody's")
+    assert router.host_of("capulet.example") is host
+    assert router.host_of("plays.capulet.example") is other
+    assert router.host_of("a.plays.capulet.example") is None
+    assert router.host_of("montague.example") is None
+    assert router.host_of("verona.example") is None

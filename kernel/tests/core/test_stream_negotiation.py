@@ -283,8 +283,22 @@ def test_what_comes_behind_a_login_that_fails_is_handled(stream):
 
 def test_a_stream_has_to_begin_anew_after_the_login(stream):
     assert stream.authenticate("juliet", PASSWORD).name == "success"
+    stream.header = None
     stream.send(BIND % "")
     assert stream.closed_with() == "bad-format"
+    # The error belongs to the new stream (4.9.1.2).
+    assert stream.header is not None
+
+
+def test_what_is_no_header_after_tls_is_answered_with_one_and_an_error(host):
+    stream = host.open_stream(starttls="required")
+    stream.send(f"<starttls xmlns='{NS_TLS}'/>")
+    assert stream.receive().name == "proceed"
+    stream.shake_hands()
+    stream.header = None
+    stream.send("<presence/>")
+    assert stream.closed_with() == "bad-format"
+    assert stream.header is not None
 
 
 @pytest.mark.parametrize(

@@ -117,6 +117,8 @@ def test_close_says_so_in_tls(net, start_tls):
 class Scripted:
     """A TLS socket that answers each call as it was told, for what a real one seldom says."""
 
+    has_more = False
+
     def __init__(self, *answers, is_established=True):
         self.answers = list(answers)
         self.is_established = is_established

@@ -32,6 +32,9 @@ BIND = (
     b"<iq type='set' id='2'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'>"
     b"<resource>balcony</resource></bind></iq>"
 )
+COMPRESS = (
+    b"<compress xmlns='http://jabber.org/protocol/compress'><method>zlib</method></compress>"
+)
 PRESENCE = b"<presence/>"
 MESSAGE = b"<message to='romeo@montague.example'><body>Hail</body></message>"
 END = b"</stream:stream>"
@@ -353,7 +356,27 @@ def test_nothing_may_follow_a_login_before_its_answer(behind):
 def test_a_fault_behind_a_login_ends_the_stream():
     negotiation = at(State.NEGOTIATING)
     negotiation.then[SaslInput] = negotiation.stream.authenticated
-    assert negotiation.fails(AUTH + b"<a></b>") == "not-well-formed"
+    assert negotiation.fails(AUTH + b"<a></b>") == "policy-violation"
+    assert not negotiation.stream.is_authenticated
+
+
+def test_a_codec_is_followed_by_a_header_and_that_by_the_binding():
+    negotiation = at(State.BINDING)
+    negotiation.then[OtherElement] = negotiation.stream.transformed
+    negotiation.receive(COMPRESS + b"\r\n")
+    assert negotiation.state is State.HEADER
+    assert negotiation.receive(HEADER) == OPENED
+    assert negotiation.state is State.BINDING
+    assert isinstance(negotiation.receive(BIND), BindRequest)
+
+
+@pytest.mark.parametrize("behind", [HEADER, BIND, b"<", b"a", END, b"<a></b>"])
+def test_nothing_may_follow_the_request_for_a_codec_before_its_answer(behind):
+    negotiation = at(State.BINDING)
+    negotiation.then[OtherElement] = negotiation.stream.transformed
+    assert negotiation.fails(COMPRESS + behind) == "policy-violation"
+    assert [type(event) for event in negotiation.events] == [OtherElement]
+    assert negotiation.state is State.BINDING
 
 
 def test_a_fault_behind_the_binding_ends_the_stream():

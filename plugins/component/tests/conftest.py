@@ -6,13 +6,12 @@ from base64 import b64encode
 
 import pytest
 
-from stonechat.testing.process import ServerProcess
+from stonechat.testing import PASSWORD, ServerProcess
 
 GATEWAY = "gateway.capulet.example"
 SMS = "sms.capulet.example"
 PUSH = "push.capulet.example"
 SECRET = "What's in a name?"
-PASSWORD = "Wherefore art thou?"
 JULIET = "juliet@capulet.example"
 ROMEO = "romeo@capulet.example"
 DEADLINE = 20
@@ -46,8 +45,6 @@ def configuration(**changes):
                 ]
             },
         },
-        "auth_options": {"internal": {"iterations": 4096}},
-        "log": {"level": "info", "format": "json"},
         **changes,
     }
 
@@ -57,9 +54,7 @@ def make_process(directory, document):
     (directory / "gateway.secret").write_text(f"{SECRET}\n")
     process = ServerProcess(directory, document)
     process.start()
-    for jid in (JULIET, ROMEO):
-        made = process.command("register", jid, "--password-stdin", stdin=f"{PASSWORD}\n")
-        assert made.returncode == 0, made.stderr
+    process.register(JULIET, ROMEO)
     return process
 
 

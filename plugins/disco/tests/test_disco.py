@@ -235,6 +235,31 @@ def test_strangers_are_told_of_no_account_s_nodes(host, catalogue, juliet, names
     assert tybalt.get(query, to="juliet@capulet.example").payload.get("node") == "books"
 
 
+class Editor:
+    """Has the last word about what the host and its accounts say of themselves."""
+
+    def __init__(self, host, options):
+        self.word = "one"
+
+    @hookimpl
+    def stonechat_disco_info_made(self, query, of_account):
+        for feature in list(query.find_all("feature")):
+            query.remove(feature)
+        query.add("feature", var=f"{'account' if of_account else 'host'} {self.word}")
+
+
+def test_a_plugin_has_the_last_word(host, juliet):
+    assert NS_INFO in features(juliet.get(INFO, to="capulet.example").payload)
+    editor = host.enable("editor", plugin_class=Editor)
+    assert features(juliet.get(INFO, to="capulet.example").payload) == ["host one"]
+    assert features(juliet.get(INFO).payload) == ["account one"]
+    editor.word = "two"
+    assert features(juliet.get(INFO).payload) == ["account one"]
+    host.kernel.service("disco").changed()
+    assert features(juliet.get(INFO, to="capulet.example").payload) == ["host two"]
+    assert features(juliet.get(INFO).payload) == ["account two"]
+
+
 # Contact addresses (XEP-0157)
 
 

@@ -2,6 +2,7 @@
 
 from gevent.event import Event
 
+from stonechat.jid import JID
 from stonechat.stanza import Message
 
 ROMEO = "romeo@capulet.example/orchard"
@@ -13,6 +14,17 @@ DEADLINE = 5
 def bodies(client):
     """The texts of the messages that have come."""
     return [item.body for item in client.received() if isinstance(item, Message)]
+
+
+def settled(host, client):
+    """The same, once the server has done what it can."""
+    host.server.settle()
+    return bodies(client)
+
+
+def count(host):
+    """How many messages wait for her."""
+    return host.plugin("offline").count(JID.parse(JULIET))
 
 
 def arrive(host, resource="balcony", priority=0, *, managed=False):

@@ -1,8 +1,11 @@
 """What is old comes before what is new, whatever happens meanwhile."""
 
-from offline_cast import JULIET, ROMEO, Gate, acknowledge, arrive, bodies, lines, spool
+from gevent.event import Event
+from offline_cast import DEADLINE, JULIET, ROMEO, Gate, acknowledge, arrive, bodies, lines, spool
 
+from stonechat import hookimpl
 from stonechat.jid import JID
+from stonechat.namespaces import NS_DELAY
 from stonechat.sasl import BOUND_INLINE
 from stonechat.stanza import Element, Message
 from stonechat_offline.backlog import MAX_HELD, MAX_HELD_BYTES
@@ -22,6 +25,16 @@ def test_a_message_that_comes_during_the_delivery_waits_its_turn(host, romeo, ga
     assert bodies(juliet) == [*lines(3), "new", "newer"]
     romeo.message(JULIET, "newest")
     assert bodies(juliet) == ["newest"]
+
+
+def test_what_has_only_waited_its_turn_says_nothing_of_that(host, romeo, gate):
+    spool(romeo, "old")
+    reading = gate("first", before=True)
+    juliet = arrive(host)
+    romeo.message(JULIET, "new")
+    reading.opened.set()
+    stamped = [juliet.receive_message().has(NS_DELAY, "delay") for _ in range(2)]
+    assert stamped == [True, False]
 
 
 def test_too_many_of_them_go_to_the_spool_and_keep_their_place(host, romeo, gate):
@@ -89,6 +102,24 @@ def test_no_more_is_sent_at_once_than_stream_management_lets_wait(server):
     assert not juliet.is_closed
 
 
+def test_nothing_slips_in_while_other_plugins_look_at_her_presence(host, romeo):
+    class Dawdler:
+        def __init__(self, host, options):
+            self.goes_on = Event()
+
+        @hookimpl
+        def stonechat_presence_changed(self, session, presence, previous):
+            assert self.goes_on.wait(DEADLINE)
+
+    dawdler = host.enable("dawdler", plugin_class=Dawdler)
+    spool(romeo, "old")
+    juliet = arrive(host)
+    romeo.message(JULIET, "new")
+    dawdler.goes_on.set()
+    host.server.settle()
+    assert bodies(juliet) == ["old", "new"]
+
+
 def test_presence_does_not_wait(host, romeo, gate):
     spool(romeo, *lines(1))
     reading = gate("first", before=True)
@@ -108,6 +139,21 @@ def test_what_was_held_for_a_lost_session_is_kept(host, romeo, gate):
     host.server.settle()
     again = arrive(host, "chamber")
     assert bodies(again) == ["0", "new"]
+
+
+def test_nothing_is_left_to_wait_for_when_all_has_gone_on(host, romeo, gate):
+    spool(romeo, *lines(1))
+    reading = gate("first", before=True)
+    juliet = arrive(host)
+    romeo.message(JULIET, "new")
+    assert host.kernel.session_manager.gates != ()
+    juliet.drop()
+    reading.opened.set()
+    host.server.settle()
+    assert host.kernel.session_manager.gates == ()
+    deliveries = host.plugin("offline").deliveries
+    assert not deliveries.returns._excused
+    assert not deliveries._endings
 
 
 def test_another_session_does_not_wait_for_one_that_is_slow(host, romeo, gate):

@@ -1,17 +1,12 @@
 """The store fails: what was acknowledged is not lost, and nobody gets it again and again."""
 
 import pytest
-from offline_cast import JULIET, acknowledge, arrive, bodies, lines, spool
+from offline_cast import JULIET, acknowledge, arrive, bodies, count, lines, spool
 
 from stonechat.errors import StorageError
-from stonechat.jid import JID
 from stonechat_offline.deliveries import RETRY_SECONDS
 
 MOMENT = RETRY_SECONDS + 0.1
-
-
-def count(host):
-    return host.plugin("offline").count(JID.parse(JULIET))
 
 
 @pytest.fixture

@@ -2,9 +2,12 @@
 
 import pytest
 
+from stonechat import hookimpl
 from stonechat.commands import CommandError, commands_of
 from stonechat.errors import StanzaError
 from stonechat.jid import JID
+from stonechat.namespaces import NS_ROSTER
+from stonechat.stanza import Element, Iq
 
 JULIET = JID.parse("juliet@capulet.example")
 ROMEO = JID.parse("romeo@capulet.example")
@@ -29,6 +32,68 @@ def run(capulet):
 
 
 # The service
+
+
+class Listening:
+    """Hears of changes in rosters."""
+
+    def __init__(self, host, options):
+        self.heard = []
+
+    @hookimpl
+    def stonechat_roster_changed(self, account, query):
+        item = query.first()
+        self.heard.append((account.text, item.get("jid"), item.get("subscription")))
+        self.version = query.get("ver")
+
+
+def test_plugins_hear_of_changes_whether_a_client_does_or_not(capulet, service, juliet, talk):
+    listening = capulet.enable("listening", plugin_class=Listening)
+    service.set("nurse", JULIET, subscription="from")
+    talk.set(juliet, ROMEO)
+    assert listening.version == talk.get(juliet).get("ver")
+    talk.say(juliet, "subscribe", ROMEO)
+    service.remove("juliet", ROMEO)
+    assert listening.heard == [
+        ("nurse@capulet.example", "juliet@capulet.example", "from"),
+        ("juliet@capulet.example", "romeo@capulet.example", "none"),
+        ("juliet@capulet.example", "romeo@capulet.example", "none"),
+        ("juliet@capulet.example", "romeo@capulet.example", "remove"),
+    ]
+
+
+def test_who_got_the_roster_from_elsewhere_gets_pushes(capulet, service, juliet, talk):
+    other = capulet.connect("juliet@capulet.example/chamber")
+    service.has_roster(capulet.kernel.session(juliet.jid))
+    service.set("juliet", ROMEO)
+    assert talk.push(juliet).get("jid") == ROMEO.text
+    assert other.received() == []
+
+
+class Asking:
+    """Asks for the roster of an account in its name, from no session of it."""
+
+    def __init__(self, host, options):
+        self.host = host
+
+    def ask(self, account, payload, type="get"):
+        iq = Iq(payload, type=type, from_=account, to=account)
+        return self.host.ask(iq).payload
+
+
+def test_the_roster_is_there_for_the_account_itself_too(capulet, service, juliet, talk):
+    asking = capulet.enable("asking", plugin_class=Asking)
+    service.set("juliet", ROMEO, name="Romeo")
+    query = asking.ask(JULIET, Element(NS_ROSTER, "query"))
+    assert [item.get("name") for item in query.elements] == ["Romeo"]
+    known = Element(NS_ROSTER, "query", {"ver": query.get("ver")})
+    assert asking.ask(JULIET, known) is None
+    service.set("juliet", NURSE)
+    assert len(asking.ask(JULIET, known).elements) == 2
+    asking.ask(JULIET, talk.query(ROMEO, subscription="remove"), type="set")
+    assert [item.jid for item in service.contacts("juliet")] == [NURSE]
+    # None of its clients has asked.
+    assert juliet.received() == []
 
 
 def test_the_service_reads_rosters(service, juliet, romeo, talk):

@@ -29,7 +29,7 @@ def check_config(given: str | None, *, as_json: bool) -> int:
     try:
         configuration = load_configuration(file, plugin_loader.options_of)
         make_contexts(configuration)
-        warnings = _warnings(configuration)
+        warnings = [*configuration.warnings, *_warnings(configuration)]
     except ConfigError as error:
         problems = list(map(str, error.problems))
     if as_json:

@@ -60,6 +60,11 @@ FURTHER = {
 _ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"
 _PLAIN = re.compile(r"[a-z0-9][a-z0-9._/@-]*[a-z0-9]")
 
+# Users expect to reach those of other servers, and the defaults of federation let nobody in
+# who cannot prove who he is. A name that is only ours no other server finds.
+_FEDERATION = "- {type: s2s, port: 5269}"
+_NO_FEDERATION = f"# {_FEDERATION}  # nobody else can find this host"
+
 _TEMPLATE = """\
 # The configuration of a Stonechat server, written by `stonechat init`.
 #
@@ -77,10 +82,12 @@ hosts:
     certificate: {{chain: {chain}, key: {key}}}
 
 # Ports for clients. On 5222 encryption begins when the client asks for it, which it
-# has to; on 5223 with the first octet.
+# has to; on 5223 with the first octet. On 5269 come other servers: they have to show a
+# certificate that an authority has issued, and most of them want to see one, too.
 listen:
   - {{type: c2s, port: 5222, starttls: required}}
   - {{type: c2s, port: 5223, tls: direct}}
+  {federation}
 
 # Accounts are in the server's own database, and what is kept of a password logs in
 # nowhere else.
@@ -148,6 +155,7 @@ def _write_files(place: Path, domain: str, administrator: JID, undo: ExitStack) 
         host=_quoted(domain),
         chain=_quoted(str(chain)),
         key=_quoted(str(key)),
+        federation=_FEDERATION if _can_be_found(domain) else _NO_FEDERATION,
         plugins="\n".join(_plugin_lines(administrator)),
         administrator=_quoted(administrator.text),
     )
@@ -186,6 +194,12 @@ def _plugin_lines(administrator: JID) -> list[str]:
         source = "" if name in installed else f"; pip install stonechat-{name.replace('_', '-')}"
         lines.append(f"  {mark}{name}: {options}  # {sentence}{source}")
     return lines
+
+
+def _can_be_found(domain: str) -> bool:
+    """Whether other servers may find a host: by a name in the DNS, no address."""
+    labels = domain.split(".")
+    return len(labels) > 1 and labels[-1] != "localhost" and _has_room_below(domain)
 
 
 def _has_room_below(domain: str) -> bool:

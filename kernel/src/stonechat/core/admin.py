@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from stonechat import __version__
 from stonechat.auth import AccountExists, AccountNotFound, BadPassword, Unsupported
 from stonechat.commands import CommandError, command
-from stonechat.core.config_model import ClientListener
+from stonechat.core.config_model import ClientListener, ServerListener
 from stonechat.errors import ConfigError, StonechatError, StorageError, StreamError
 from stonechat.jid import JID
 from stonechat.options import ListenerOptions
@@ -86,7 +86,7 @@ def chosen_hosts(server: Server, name: str) -> list[VirtualHost]:
 
 def _encryption(options: ListenerOptions) -> dict[str, str]:
     """How a listener is encrypted; components' are not."""
-    if not isinstance(options, ClientListener):
+    if not isinstance(options, ClientListener | ServerListener):
         return {"tls": "", "starttls": "off"}
     is_direct = options.tls != "off"
     return {
@@ -111,12 +111,9 @@ class NodeCommands:
         from stonechat.core.figures import expiries, resident_bytes
 
         server = self._server
-        certificates = {
-            name: host.certificate for name, host in server.configuration.hosts.items()
-        }
         days = {
             host: (moment - server.now()) // 86_400_000_000
-            for host, moment in expiries(certificates, server.run_blocking).items()
+            for host, moment in expiries(server.contexts).items()
         }
         hosts = [self._host_status(host, days) for host in list(server.hosts.values())]
         figures = server.store.figures
@@ -131,6 +128,8 @@ class NodeCommands:
             "cpu_seconds": round(time.process_time(), 3),
             "connections": server.books.connection_count,
             "blocks": watchdog.blocks if watchdog is not None else 0,
+            "federation": server.s2s.figures._asdict(),
+            "certificate_faults": list(server.certificate_watch.faults),
             "hosts": hosts,
             "listeners": [
                 {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from stonechat.core.admin import NodeCommands, SessionCommands, StoreCommands
 from stonechat.core.admin_accounts import AccountCommands
+from stonechat.core.admin_federation import FederationCommands
 from stonechat.core.admin_plugins import PluginCommands
 
 # Each is made with the server.
@@ -12,5 +13,6 @@ COMMAND_CLASSES = (
     SessionCommands,
     AccountCommands,
     PluginCommands,
+    FederationCommands,
     StoreCommands,
 )

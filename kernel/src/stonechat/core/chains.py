@@ -280,6 +280,7 @@ class Hooks:
         self.message_to_user = chain("stonechat_message_to_user")
         self.presence_to_user = chain("stonechat_presence_to_user")
         self.iq_to_user = chain("stonechat_iq_to_user")
+        self.iq_to_server = chain("stonechat_iq_to_server")
         delivered = self._calls["stonechat_message_delivered"]
         self.message_delivered = NoticeChain(
             (_in_order(call, ("message", "sessions")) for call in delivered), self._on_error
@@ -337,7 +338,6 @@ class Hooks:
                 self._invoke(call, arguments)
             except FAULTS as error:
                 self._failed(call, error, arguments)
-
                 failed.append(call.plugin)
         return failed
 

@@ -69,7 +69,6 @@ class ClientStream(StreamFace):
         self, port: Port, connection: Connection, admission: Admission[Connection] | None
     ) -> None:
         super().__init__(port, connection, admission)
-        self._header_sent = False
         self._deadline: Timer = port.timers.add(port.options.negotiation_timeout, self._too_late)
         # When the step at hand must be over; 0 while we work at it ourselves.
         self._step_due = port.timers.now + port.limits.handshake_timeout
@@ -100,8 +99,12 @@ class ClientStream(StreamFace):
                 + self._port.limits.handshake_timeout
             )
 
+    def input_failed(self, error: StreamError) -> None:
+        self._fail(error)
+
     def tls_established(self) -> None:
         self._protocol.encrypted()
+        self._header_sent = False
         self._host = self._data = None
 
     def connection_lost(self, reason: str) -> None:
@@ -294,6 +297,7 @@ class ClientStream(StreamFace):
         self._check_open()
         if isinstance(event, SaslSuccess):
             self._protocol.authenticated()
+            self._header_sent = False
             self._logged_in(event.account)
         self._send(client_login.written(event))
         if isinstance(event, SaslFailed) and event.is_last:
@@ -329,7 +333,7 @@ class ClientStream(StreamFace):
         if handled is None or self._must_encrypt:
             raise StreamError("unsupported-stanza-type")
         plugin, handler = handled
-        self._is_handling = True
+        self._plugin = plugin
         try:
             handler(self, element)
         except StreamError:
@@ -338,7 +342,7 @@ class ClientStream(StreamFace):
             host.plugin_failed(plugin, "stonechat_unbound_stream_elements", error, None)
             raise StreamError("internal-server-error") from error
         finally:
-            self._is_handling = False
+            self._plugin = ""
             self._release_answers()
 
     # Binding

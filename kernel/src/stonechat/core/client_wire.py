@@ -115,16 +115,16 @@ class ClientWire:
 
     def bytes_received(self, data: bytes) -> None:
         """Handle what the client sent; may block where a plugin does."""
-        fault: XMLError | None = None
+        fault: StreamError | None = None
         try:
             events = self._splitter.feed(data)
         except XMLError as error:
-            fault = error
+            # Not the error itself: its frames, this one among them, hold what was read.
+            fault = StreamError(error.condition, error.text)
             events = error.events
         self.handle(events)
-        if fault is not None and not self._stop:
-            self._log_fault(fault.condition, fault.text)
-            self.session.close(StreamError(fault.condition, fault.text))
+        if fault is not None:
+            self.input_failed(fault)
 
     def handle(self, events: list[StreamEvent]) -> None:
         """Handle the events of the stream, in order, until it stops; takes them off the list."""
@@ -270,6 +270,9 @@ class ClientWire:
 
     def _let_go(self) -> None:
         self._stop = True
+        # It would be let go with the session, which is in a cycle with this and may be found
+        # late; and half a stanza may be large.
+        del self._splitter
         if self._stuck_timer is not None:
             self._stuck_timer.cancel()
             self._stuck_timer = None

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
 from stonechat.core.chains import FAULTS
+from stonechat.core.peer_stream import PeerStream
 from stonechat.core.server_marks import SERVER_MARKS, strip_server_marks
 from stonechat.errors import JIDError, StreamError, XMLError
 from stonechat.jid import prepare_domain
@@ -24,13 +25,9 @@ if TYPE_CHECKING:
 
     from stonechat.core.config_model import ComponentListener, Limits
     from stonechat.core.virtual_host import VirtualHost
-    from stonechat.host import Timer
     from stonechat.net.connection import Connection
     from stonechat.net.limits import Admission
     from stonechat.net.timers import TimerWheel
-
-# A peer that fetches nothing for so long is gone (robustness promise R8).
-STUCK_SECONDS = 30.0
 
 
 class Acceptance:
@@ -72,14 +69,14 @@ class Port(Protocol):
     def acceptance(self, domain: str) -> Acceptance | None: ...
 
 
-class ComponentStream:
+class ComponentStream(PeerStream):
     """A `stonechat.streams.Stream`, and its connection's handler."""
 
     def __init__(
         self, port: Port, connection: Connection, admission: Admission[Connection]
     ) -> None:
+        super().__init__(connection, port.timers, port.log, port.options.negotiation_timeout)
         self._port = port
-        self._connection = connection
         self._admission = admission
         self._splitter = Splitter(
             port.limits.stanza_bytes_before_auth, ELEMENTS_BEFORE_AUTH, NS_COMPONENT
@@ -87,36 +84,24 @@ class ComponentStream:
         self._acceptance: Acceptance | None = None
         self._handler: StreamHandler | None = None
         self._header_sent = False
-        self._is_over = False
-        self._is_stuck = False
-        self._stuck_timer: Timer | None = None
-        self._timer: Timer = port.timers.add(port.options.negotiation_timeout, self._too_late)
+        self._is_admitted = False
         self.domain = ""
         self.id = secrets.token_hex(16)
-        self.is_admitted = False
 
     # What a plugin sees
 
     @property
-    def address(self) -> str:
-        return self._connection.address
-
-    @property
-    def is_open(self) -> bool:
-        return not self._is_over and not self._connection.is_ending
+    def is_admitted(self) -> bool:
+        return self._is_admitted
 
     @property
     def is_stopping(self) -> bool:
         return self._port.is_stopping
 
-    @property
-    def takes_stanzas(self) -> bool:
-        return not self._is_stuck
-
     def admit(self) -> None:
-        if self.is_admitted or not self.is_open:
+        if self._is_admitted or not self.is_open:
             return
-        self.is_admitted = True
+        self._is_admitted = True
         self._timer.cancel()
         self._admission.authenticated()
         self._connection.is_stranger = False
@@ -139,13 +124,7 @@ class ComponentStream:
         self._timer.cancel()
         connection = self._connection
         if error is not None:
-            self._port.log.info(
-                "stream error",
-                component=self.domain,
-                address=self.address,
-                condition=error.condition,
-                text=error.text,
-            )
+            self._log_fault(error)
             if not self._header_sent:
                 # XEP-0114: behind a header of ours, as RFC 6120, 4.9.1.2 has it.
                 self._send_header(self._port.default_domain)
@@ -178,8 +157,7 @@ class ComponentStream:
 
     def connection_lost(self, reason: str) -> None:
         self._is_over = True
-        self._timer.cancel()
-        self._cancel_stuck()
+        self._cancel_timers()
         self._admission.close()
         acceptance, handler = self._acceptance, self._handler
         if acceptance is None:
@@ -190,22 +168,6 @@ class ComponentStream:
                 handler.ended(reason)
             except FAULTS as error:
                 acceptance.host.plugin_failed(acceptance.plugin, "stream ended", error, None)
-
-    def output_stuck(self) -> None:
-        if not self.is_admitted:
-            self._give_up()
-            return
-        self._is_stuck = True
-        if self._stuck_timer is None:
-            self._stuck_timer = self._port.timers.add(STUCK_SECONDS, self._give_up)
-
-    def output_flowing(self) -> None:
-        self._is_stuck = False
-        self._cancel_stuck()
-
-    def evict(self) -> None:
-        """Make room for another stranger."""
-        self.close(StreamError("resource-constraint", "Too many connections."))
 
     # Events
 
@@ -259,8 +221,8 @@ class ComponentStream:
         self._header_sent = True
         self._connection.write(wire.header(from_=domain, id=self.id))
 
-    def _too_late(self) -> None:
-        self.close(StreamError("connection-timeout", "The handshake took too long."))
+    def _who(self) -> dict[str, str]:
+        return {"component": self.domain}
 
     def _watch(self) -> None:
         """White space to a peer silent for long: it shows a dead connection (4.6.1)."""
@@ -279,18 +241,3 @@ class ComponentStream:
             if idle >= longest:
                 self._connection.write(b" ")
             self._watch()
-
-    def _give_up(self) -> None:
-        self._port.log.info(
-            "stream error",
-            component=self.domain,
-            address=self.address,
-            condition="policy-violation",
-            text="the component does not read",
-        )
-        self._connection.abort("the component does not read")
-
-    def _cancel_stuck(self) -> None:
-        if self._stuck_timer is not None:
-            self._stuck_timer.cancel()
-            self._stuck_timer = None

@@ -51,7 +51,8 @@ def load_configuration(
 ) -> Configuration:
     """Read and check a configuration file.
 
-    `listener_types` are those that plugins add to the kernel's own, "c2s" and "component".
+    `listener_types` are those that plugins add to the kernel's own: "c2s", "s2s" and
+    "component".
     """
     try:
         with Path(path).open("rb") as file:

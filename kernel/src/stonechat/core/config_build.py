@@ -21,8 +21,10 @@ from stonechat.core.config_model import (
     Cluster,
     ComponentListener,
     ConfigurationFile,
+    HostFederation,
     HostSection,
     Limits,
+    ServerListener,
 )
 from stonechat.core.config_types import (
     BrokenPlugin,
@@ -33,6 +35,7 @@ from stonechat.core.config_types import (
     Resolver,
     UnknownPlugin,
 )
+from stonechat.core.config_warnings import unproven
 from stonechat.errors import ConfigError, JIDError
 from stonechat.jid import prepare_domain
 from stonechat.options import ListenerOptions, PluginOptions
@@ -53,12 +56,14 @@ def build(
     file = checker.validate(ConfigurationFile, [((), data)])
     types: dict[str, type[ListenerOptions]] = {
         "c2s": ClientListener,
+        "s2s": ServerListener,
         "component": ComponentListener,
         **listener_types,
     }
     listeners = _listeners(checker, data.get("listen"), types, file.limits if file else Limits())
+    federates = any(isinstance(listener, ServerListener) for listener in listeners)
     plugins = PluginTable(checker, mapping(data.get("plugins")))
-    hosts = _hosts(checker, data, plugins, file)
+    hosts = _hosts(checker, data, plugins, file, federates=federates)
     cluster = _cluster(checker, mapping(data.get("cluster")))
     checker.faults.raise_if_any()
     if file is None or cluster is None:
@@ -79,6 +84,9 @@ def build(
         limits=file.limits,
         log=file.log,
         watchdog=file.watchdog,
+        federation=file.federation,
+        dns=file.dns,
+        warnings=tuple(unproven(checker.places, data, hosts)),
     )
 
 
@@ -128,7 +136,12 @@ def _collide(one: ListenerOptions, other: ListenerOptions) -> bool:
 
 
 def _hosts(
-    checker: Checker, data: Mapping[str, Any], plugins: PluginTable, file: ConfigurationFile | None
+    checker: Checker,
+    data: Mapping[str, Any],
+    plugins: PluginTable,
+    file: ConfigurationFile | None,
+    *,
+    federates: bool,
 ) -> dict[str, HostConfiguration]:
     names = data.get("auth")
     if names is None:
@@ -150,11 +163,26 @@ def _hosts(
             ),
             access=rules.overridden_by(section.access),
             language=section.language or (file.language if file else ""),
+            federation=_federation(file, section, federates=federates),
             see_other_host=section.see_other_host,
         )
     plugins.check_unused()
     backends.check_unused()
     return hosts
+
+
+def _federation(
+    file: ConfigurationFile | None, section: HostSection, *, federates: bool
+) -> HostFederation:
+    """Whom a host speaks to: what it says itself, and what the top says for the rest."""
+    general = file.federation if file else HostFederation()
+    options = {name: getattr(general, name) for name in HostFederation.model_fields}
+    own = section.federation
+    options |= {name: getattr(own, name) for name in own.model_fields_set}
+    if options["enabled"] is None:
+        options["enabled"] = federates
+    # Checked already, each where it stands.
+    return HostFederation.model_construct(**options)
 
 
 def _domain(checker: Checker, path: Path, name: str, spellings: dict[str, str]) -> str:

@@ -152,19 +152,21 @@ class Faults:
             path = (*path, step)
         return origin(path), field, siblings
 
-    def raise_if_any(self) -> None:
-        """Raise ConfigError with every fault, in the order of the file."""
-        if not self._found:
-            return
+    @property
+    def lines(self) -> list[str]:
+        """Every fault, in the order of the file."""
         found = sorted(self._found.items(), key=lambda item: (item[0][0].line, item[0][0].column))
-        raise ConfigError(
-            *(
-                f"{position}: {path}: {', or '.join(messages)}"
-                if path
-                else f"{position}: {', or '.join(messages)}"
-                for (position, path), messages in found
-            )
-        )
+        return [
+            f"{position}: {path}: {', or '.join(messages)}"
+            if path
+            else f"{position}: {', or '.join(messages)}"
+            for (position, path), messages in found
+        ]
+
+    def raise_if_any(self) -> None:
+        """Raise ConfigError with every fault."""
+        if self._found:
+            raise ConfigError(*self.lines)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,9 +10,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, model_validator
+from pydantic import AfterValidator, BeforeValidator, WithJsonSchema, model_validator
 
 from stonechat.core.access import AccessRule
+from stonechat.errors import JIDError
+from stonechat.federation import Trust
+from stonechat.jid import prepare_domain
+from stonechat.net.dns_servers import name_server
 from stonechat.options import (
     REQUIRED,
     ByteSize,
@@ -180,6 +184,120 @@ class Cluster(Section):
     )
 
 
+def _remote_domain(value: str) -> str:
+    """A domain as addresses spell it; `*.` before one stands for its subdomains."""
+    wildcard, domain = ("*.", value[2:]) if value.startswith("*.") else ("", value)
+    try:
+        return wildcard + prepare_domain(domain)
+    except JIDError as error:
+        raise ValueError(f"{value!r} is no domain: {error}") from None
+
+
+def _told_apart(value: object) -> object:
+    """Two spellings of a domain are one key: which of them counts nobody could tell."""
+    spellings: dict[str, str] = {}
+    for name in value if isinstance(value, Mapping) else ():
+        try:
+            other = spellings.setdefault(_remote_domain(name), name)
+        except (ValueError, AttributeError):
+            continue  # what is no domain is told where it stands
+        if other != name:
+            raise ValueError(f"{other} and {name} are the same domain")
+    return value
+
+
+RemoteDomain = Annotated[
+    str,
+    AfterValidator(_remote_domain),
+    WithJsonSchema({"type": "string"}),
+    Written("domain, or *. and a domain"),
+]
+
+
+class RemoteDomains(Section):
+    """What holds for one remote domain, or for the subdomains of one."""
+
+    trust: Trust | None = option(None, "As `trust`, for these domains.")
+    access: Literal["allow", "deny"] | None = option(None, "As `access`, for these domains.")
+
+
+class HostFederation(Section):
+    """Whom a host speaks to; each option of a host takes the place of the global one."""
+
+    enabled: bool | None = option(
+        None,
+        "Whether stanzas go to other servers and come from them. Left out, they do if there "
+        "is a listener of type `s2s`, for without one nobody could answer.",
+    )
+    trust: Trust = option(
+        "require",
+        "What other domains have to show for themselves: `require` a certificate that an "
+        "authority vouches for, `dialback` that or any certificate and a dialback, `any` a "
+        "dialback at least, over streams that need not be encrypted.",
+    )
+    access: Literal["allow", "deny"] = option(
+        "allow", "Whether domains are spoken to that `domains` does not name."
+    )
+    domains: Annotated[dict[RemoteDomain, RemoteDomains], BeforeValidator(_told_apart)] = option(
+        {},
+        "Domains for which something else holds. `*.example.net` stands for all subdomains "
+        "of `example.net`; of several that fit, the longest counts.",
+    )
+
+
+class Federation(HostFederation):
+    """Streams to and from other servers."""
+
+    timeout: Duration = option(
+        "60 s",
+        "How long a stanza may wait for a stream to its domain before it is answered.",
+        ge=1,
+    )
+    queue_stanzas: int = option(
+        1000, "Stanzas that may wait for one domain; past it, each is answered at once.", ge=1
+    )
+    queue_bytes: ByteSize = option("4 MB", "Octets that may wait for one domain.", ge=65536)
+    connecting: int = option(
+        200, "Outgoing streams that are set up at the same time; more wait in line.", ge=1
+    )
+    incoming: int = option(1000, "Streams from other servers that have proven who they are.", ge=1)
+    idle_timeout: DurationOrOff = option(
+        "10 min", "How long an outgoing stream may carry nothing before it is closed."
+    )
+    families: tuple[Literal["ipv6", "ipv4"], ...] = option(
+        ("ipv6", "ipv4"),
+        "Kinds of addresses that are connected to, the preferred first.",
+        min_length=1,
+    )
+    ca_file: ReadableFile | None = option(
+        None,
+        "PEM file with the authorities that vouch for servers; left out, those of the "
+        "operating system.",
+    )
+
+
+def _name_server(value: str) -> str:
+    name_server(value)
+    return value
+
+
+NameServer = Annotated[
+    str,
+    AfterValidator(_name_server),
+    WithJsonSchema({"type": "string"}),
+    Written("address, with a port if it is not 53"),
+]
+
+
+class Dns(Section):
+    """Who is asked where other servers are."""
+
+    servers: tuple[NameServer, ...] = option(
+        (), "Name servers; if there are none, those of the operating system."
+    )
+    timeout: Duration = option("5 s", "How long the answer to one question may take.", gt=0)
+
+
 def _table_of_options(value: object) -> object:
     if not isinstance(value, Mapping):
         raise ValueError("must be a mapping of names to options, such as roster: {}")
@@ -224,6 +342,10 @@ class HostSection(Section):
     )
     access: dict[str, AccessRule] = option(
         {}, "Access rules; each takes the place of the global one of its name."
+    )
+    federation: HostFederation = option(
+        HostFederation(),
+        "Whom this host speaks to; each option takes the place of the global one of its name.",
     )
     see_other_host: str = option(
         "",
@@ -270,6 +392,8 @@ class ConfigurationFile(Section):
         "without the plugin.",
     )
     access: dict[str, AccessRule] = option({}, "Access rules: who may do what.")
+    federation: Federation = option(Federation(), "Streams to and from other servers.")
+    dns: Dns = option(Dns(), "Who is asked where other servers are.")
     cluster: dict[str, Any] = option({}, "How nodes find each other.")
     limits: Limits = option(Limits(), "Bounds on what others can make the server do.")
     log: Log = option(Log(), "What is logged, and how.")
@@ -303,6 +427,25 @@ class ComponentListener(ListenerOptions):
     # There is no TLS, so what is said there is not for other machines to hear.
     address: ListenAddress = option(
         "127.0.0.1", "The address to listen on; without TLS, so best not one of a network's."
+    )
+    negotiation_timeout: Duration = option(
+        "30 s", "As `limits.negotiation_timeout`, on this port.", ge=1
+    )
+    idle_timeout: DurationOrOff = option("10 min", "As `limits.idle_timeout`, on this port.")
+    rate: Rate = option("none", "As `limits.rate`, on this port.")
+
+
+class ServerListener(ListenerOptions):
+    """A port for other servers."""
+
+    type: Literal["s2s"] = option("s2s", "Other servers.")
+    tls: Literal["direct", "off"] = option(
+        "off", "`direct` begins with TLS at once, without STARTTLS (XEP-0368)."
+    )
+    starttls: Literal["required", "optional", "off"] = option(
+        "required",
+        "Whether a server must, may or cannot begin TLS. `optional` is for domains whose "
+        "`trust` is `any`; all others must even so.",
     )
     negotiation_timeout: Duration = option(
         "30 s", "As `limits.negotiation_timeout`, on this port.", ge=1

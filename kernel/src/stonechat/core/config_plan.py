@@ -6,11 +6,12 @@ the server works off. A plan without text changes nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from stonechat.core.access import AccessRules
+from stonechat.core.config_model import HostFederation
 from stonechat.core.config_types import (
     AuthSetting,
     CertificateFiles,
@@ -52,7 +53,7 @@ class Plan:
 
     hosts_added: tuple[str, ...] = ()
     hosts_removed: tuple[str, ...] = ()
-    hosts_changed: tuple[str, ...] = ()  # auth, access, language, or what is required
+    hosts_changed: tuple[str, ...] = ()  # auth, access, federation, or what is required
     certificates_changed: tuple[str, ...] = ()  # the hosts
     plugins_enabled: tuple[OnHost, ...] = ()
     plugins_disabled: tuple[OnHost, ...] = ()
@@ -153,8 +154,10 @@ class _Differ:
                 self._lines.append(f"{_listener_text(listener)}: {'; '.join(changes)}")
 
     def compare_settings(self, old: Configuration, new: Configuration) -> None:
-        for section in ("limits", "tls", "log", "watchdog"):
-            if changes := _option_changes(getattr(old, section), getattr(new, section)):
+        for section in ("limits", "tls", "federation", "dns", "log", "watchdog"):
+            # Whom a host speaks to is told with the host.
+            leave = HostFederation.model_fields if section == "federation" else ()
+            if changes := _option_changes(getattr(old, section), getattr(new, section), leave):
                 self._note("settings_changed", section)
                 self._lines.append(f"{section}: {'; '.join(changes)}")
         for change in _value_changes(
@@ -197,6 +200,8 @@ def _host_changes(old: HostConfiguration, new: HostConfiguration) -> Iterator[st
     yield from _rule_changes(old.access, new.access)
     yield from _value_changes("language", old.language, new.language)
     yield from _value_changes("see_other_host", old.see_other_host, new.see_other_host)
+    for change in _option_changes(old.federation, new.federation):
+        yield f"federation: {change}"
     for name, setting in new.plugins.items():
         if name in old.plugins and old.plugins[name].required != setting.required:
             yield f"plugin {name} is {'now' if setting.required else 'no longer'} required"
@@ -245,14 +250,16 @@ def _value_changes(name: str, old: object, new: object) -> list[str]:
     return [] if old == new else [f"{name} {_plain(old)} -> {_plain(new)}"]
 
 
-def _option_changes(old: PluginOptions, new: PluginOptions) -> list[str]:
+def _option_changes(
+    old: PluginOptions, new: PluginOptions, leave: Container[str] = ()
+) -> list[str]:
     """What differs between two sets of options, each as one phrase."""
     if type(old) is not type(new):
         return ["other options, of another version"]
     changes = []
     for name, field in type(new).model_fields.items():
         before, after = getattr(old, name), getattr(new, name)
-        if before == after:
+        if before == after or name in leave:
             continue
         texts = _shortened(show_value(field, before)), _shortened(show_value(field, after))
         if not field.repr:

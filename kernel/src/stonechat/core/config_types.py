@@ -8,7 +8,16 @@ from pathlib import Path
 from typing import Literal, NamedTuple, Protocol
 
 from stonechat.core.access import AccessRules
-from stonechat.core.config_model import Limits, Log, Storage, Tls, Watchdog
+from stonechat.core.config_model import (
+    Dns,
+    Federation,
+    HostFederation,
+    Limits,
+    Log,
+    Storage,
+    Tls,
+    Watchdog,
+)
 from stonechat.errors import StonechatError
 from stonechat.options import ListenerOptions, PluginOptions
 from stonechat.spelling import did_you_mean
@@ -92,6 +101,7 @@ class HostConfiguration:
     plugins: Mapping[str, PluginSetting]
     access: AccessRules
     language: str
+    federation: HostFederation
     see_other_host: str = ""
 
 
@@ -109,7 +119,9 @@ class Configuration:
     """Everything that the file says, and the default of everything that it does not.
 
     `plugins` are the settings at the top of the file: they are for plugins of
-    which the node has one, while a host's own are in `hosts`.
+    which the node has one, while a host's own are in `hosts`. `federation` is what holds
+    for the node; whom a host speaks to is at the host. `warnings` name what is no fault
+    and yet hardly meant, each with its place.
     """
 
     file: str
@@ -127,3 +139,6 @@ class Configuration:
     limits: Limits
     log: Log
     watchdog: Watchdog
+    federation: Federation
+    dns: Dns
+    warnings: tuple[str, ...] = ()

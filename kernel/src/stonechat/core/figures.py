@@ -5,16 +5,16 @@ from __future__ import annotations
 import os
 import resource
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from stonechat.core.config_types import CertificateFiles
-from stonechat.errors import ConfigError, StonechatError
+from stonechat.errors import StonechatError
 from stonechat.host import Figures
 
 if TYPE_CHECKING:
     from stonechat.core.virtual_host import VirtualHost
+    from stonechat.net.tls import TlsContexts
 
 
 def count_users(hosts: Iterable[VirtualHost], uptime: float) -> Figures:
@@ -52,26 +52,11 @@ def open_descriptors() -> int | None:
         return None
 
 
-def expiries(
-    certificates: Mapping[str, CertificateFiles | None],
-    run_blocking: Callable[[Callable[[], dict[Path, int]]], dict[Path, int]],
-) -> dict[str, int]:
-    """When the certificate of each host expires: microseconds since the epoch.
-
-    A file that cannot be read any more leaves its hosts out.
-    """
-    chains = {host: files.chain for host, files in certificates.items() if files is not None}
-
-    def read() -> dict[Path, int]:
-        from stonechat.net.certificates import describe, read_chain
-
-        found = {}
-        for chain in dict.fromkeys(chains.values()):
-            try:
-                found[chain] = describe(read_chain(chain)[0]).not_after
-            except ConfigError:
-                continue
-        return found
-
-    moments = run_blocking(read) if chains else {}
-    return {host: moments[chain] for host, chain in chains.items() if chain in moments}
+def expiries(contexts: TlsContexts | None) -> dict[str, int]:
+    """When the certificate of each host expires that is in use: microseconds since the epoch."""
+    if contexts is None:
+        return {}
+    return {
+        host: int(certificate.not_valid_after_utc.timestamp()) * 1_000_000
+        for host, certificate in contexts.certificates.items()
+    }

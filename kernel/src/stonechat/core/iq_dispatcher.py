@@ -84,6 +84,8 @@ class IqTable:
 
     def answer(self, iq: Iq) -> None:
         """Answer a request: exactly once, whatever its handler does."""
+        if self._host.hooks.iq_to_server.run(iq):
+            return
         entry = self._entries.get((iq.attributes.get("type", ""), iq.namespace))
         if entry is None:
             raise StanzaError("service-unavailable")

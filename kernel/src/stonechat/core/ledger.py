@@ -63,7 +63,7 @@ class Ledger:
                 self._failed(handler, error, stanza)
                 raise StanzaError("internal-server-error") from error
 
-        self._host.router.add_route(domain, receive, self._plugin)
+        self._host.router.add_route(domain, receive, self._plugin, self._host)
         self._routes.add(domain)
 
     def unregister_route(self, domain: str) -> None:

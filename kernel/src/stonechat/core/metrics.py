@@ -32,7 +32,7 @@ class Family(NamedTuple):
 
 
 def render(server: Server) -> str:
-    """All metrics of a node; may block for the files of certificates."""
+    """All metrics of a node."""
     lines: list[str] = []
     for family in _families(server):
         lines.append(f"# TYPE {family.name} {family.type}")
@@ -48,6 +48,7 @@ def render(server: Server) -> str:
 def _families(server: Server) -> Iterator[Family]:
     yield from _node(server)
     yield from _hosts(server)
+    yield from _federation(server)
     yield from _plugins(server)
     yield from _store(server)
     yield from _process()
@@ -133,16 +134,47 @@ def _hosts(server: Server) -> Iterator[Family]:
         "Logins that were refused.",
         [({"host": host.name}, host.login_failures) for host in hosts],
     )
-    certificates = {name: host.certificate for name, host in server.configuration.hosts.items()}
     yield Family(
         "stonechat_certificate_expiry_seconds",
         "gauge",
-        "When the host's certificate expires, in seconds since the epoch.",
+        "When the certificate expires that is in use, in seconds since the epoch.",
         [
             ({"host": host}, moment / 1_000_000)
-            for host, moment in expiries(certificates, server.run_blocking).items()
+            for host, moment in expiries(server.contexts).items()
         ],
     )
+    yield _one(
+        "stonechat_certificate_faults",
+        "gauge",
+        "What is wrong with new certificate files; those before them stay in use.",
+        len(server.certificate_watch.faults),
+    )
+
+
+def _federation(server: Server) -> Iterator[Family]:
+    figures = server.s2s.figures
+    yield Family(
+        "stonechat_server_streams",
+        "gauge",
+        "Streams to and from other servers that carry stanzas.",
+        [({"direction": "out"}, figures.outgoing), ({"direction": "in"}, figures.incoming)],
+    )
+    for name, kind, sentence, value in (
+        (
+            "connecting",
+            "gauge",
+            "Streams to other servers that are being set up.",
+            figures.connecting,
+        ),
+        ("waiting_stanzas", "gauge", "Stanzas that wait for such a stream.", figures.waiting),
+        (
+            "refused_stanzas",
+            "counter",
+            "Stanzas to other servers that could not leave, and were answered or dropped.",
+            figures.refused,
+        ),
+    ):
+        yield _one(f"stonechat_server_{name}", kind, sentence, value)
 
 
 def _plugins(server: Server) -> Iterator[Family]:

@@ -346,6 +346,7 @@ class HostPlugins:
         tables: tuple[tuple[str, dict[tuple[str, str], tuple[str, Any]]], ...] = (
             ("stonechat_unbound_stream_elements", host.unbound_elements),
             ("stonechat_stream_elements", host.session_elements),
+            ("stonechat_server_stream_elements", host.server_elements),
         )
         for hook, elements in tables:
             for handlers in host.hooks.answers(hook, name):
@@ -366,6 +367,8 @@ class HostPlugins:
                 host.sasl_mechanisms[mechanism] = (name, make)
         for makers in host.hooks.answers("stonechat_stream_features", name):
             host.feature_makers += tuple((name, make) for make in makers)
+        for makers in host.hooks.answers("stonechat_server_stream_features", name):
+            host.server_feature_makers += tuple((name, make) for make in makers)
         self._commands.add_owner(instance, host=host.name, plugin=name)
 
     def _disconnect(self, name: str, instance: Any, *, guarded: bool = False) -> None:
@@ -376,6 +379,7 @@ class HostPlugins:
             host.unauthenticated_iq,
             host.unbound_elements,
             host.session_elements,
+            host.server_elements,
             host.sasl_mechanisms,
         )
         for table in tables:
@@ -384,6 +388,7 @@ class HostPlugins:
         host.local_iq.remove_plugin(name)
         host.account_iq.remove_plugin(name)
         host.feature_makers = tuple(m for m in host.feature_makers if m[0] != name)
+        host.server_feature_makers = tuple(m for m in host.server_feature_makers if m[0] != name)
         self._commands.remove_owner(instance)
 
     def _stop(self, name: str, *, comes_back: bool = False) -> None:

@@ -94,6 +94,7 @@ def _reload(server: Server) -> list[str]:
     change.end_the_old()
     return [
         *plan.text,
+        *(f"warning: {warning}" for warning in new.warnings),
         *(
             f"{host.name}: plugin {name} does not start: {reason}"
             for host in server.hosts.values()
@@ -198,6 +199,8 @@ class _Change:
             port.close()
         self._swap_hosts()
         server.set_bounds(new.limits)
+        server.s2s.reload(old)
+        server.certificate_watch.start()
         if "watchdog" in self.plan.settings_changed:
             server.watch(new.watchdog)
 
@@ -242,6 +245,7 @@ class _Change:
                     gevent.sleep(_LOOK_SECONDS)
         for host in self.hosts.values():
             self.server.take_down(host)
+        self.server.s2s.hosts_gone()
 
 
 def _collide(listener: ListenerOptions, port: ListeningPort) -> bool:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from structlog.typing import FilteringBoundLogger
 
 from stonechat.cluster import Cluster
 from stonechat.errors import JIDError, StanzaError
 from stonechat.stanza import Iq, Presence, Stanza
+
+if TYPE_CHECKING:
+    from stonechat.core.virtual_host import VirtualHost
 
 # A stanza that is passed on more often than this runs in a circle.
 MAX_HOPS = 20
@@ -20,6 +23,7 @@ class Route(NamedTuple):
 
     handler: Callable[[Stanza], None]
     owner: str
+    host: VirtualHost | None
 
 
 class RemoteDomains(Protocol):
@@ -54,11 +58,22 @@ class Router:
         route = self._local.get(domain)
         return "" if route is None else route.owner
 
-    def add_route(self, domain: str, handler: Callable[[Stanza], None], owner: str) -> None:
+    def host_of(self, domain: str) -> VirtualHost | None:
+        """The virtual host that a domain belongs to: its own, or one of its plugins'."""
+        route = self._route(domain)
+        return None if route is None else route.host
+
+    def add_route(
+        self,
+        domain: str,
+        handler: Callable[[Stanza], None],
+        owner: str,
+        host: VirtualHost | None = None,
+    ) -> None:
         """Answer for a domain; ValueError if somebody does already."""
         if domain in self._local:
             raise ValueError(f"{domain} is served by {self._local[domain].owner} already")
-        self._local[domain] = Route(handler, owner)
+        self._local[domain] = Route(handler, owner, host)
         self._cluster.route_added(domain)
 
     def remove_route(self, domain: str) -> None:
@@ -91,12 +106,18 @@ class Router:
         if node is not None:
             self._cluster.forward(node, stanza)
             return
-        _, _, parent = domain.partition(".")
-        route = self._local.get(f"*.{parent}")
+        route = self._wildcard(domain)
         if route is not None:
             route.handler(stanza)
             return
         self._remote_domains.route(stanza)
+
+    def _route(self, domain: str) -> Route | None:
+        return self._local.get(domain) or self._wildcard(domain)
+
+    def _wildcard(self, domain: str) -> Route | None:
+        _, _, parent = domain.partition(".")
+        return self._local.get(f"*.{parent}")
 
     def bounce(self, stanza: Stanza, error: StanzaError) -> None:
         """Answer a stanza with an error.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, TypeVar, cast
 
 import gevent
@@ -16,11 +16,17 @@ from stonechat.cluster import Cluster, SingleNode
 from stonechat.core import plugin_loader, systemd
 from stonechat.core.accounts import HostAccounts
 from stonechat.core.admin_kinds import COMMAND_CLASSES
+from stonechat.core.certificate_watch import CertificateWatch
 from stonechat.core.client_port import ClientPort
 from stonechat.core.client_session import ClientSession
 from stonechat.core.command_registry import CommandRegistry
 from stonechat.core.component_port import ComponentPort
-from stonechat.core.config_model import ClientListener, ComponentListener, Limits
+from stonechat.core.config_model import (
+    ClientListener,
+    ComponentListener,
+    Limits,
+    ServerListener,
+)
 from stonechat.core.config_model import Watchdog as WatchdogOptions
 from stonechat.core.config_types import Configuration, HostConfiguration
 from stonechat.core.control import ControlSocket
@@ -46,6 +52,7 @@ from stonechat.net.limits import AddressLimits
 from stonechat.net.poller import Poller
 from stonechat.net.timers import TimerWheel
 from stonechat.net.tls import TlsContexts
+from stonechat.net.tls_contexts import ContextSet
 from stonechat.options import ListenerOptions
 
 T = TypeVar("T")
@@ -76,11 +83,13 @@ class Server:
         self.timers = TimerWheel(clock, on_error=self._timer_failed)
         self.commands = CommandRegistry()
         self.cluster: Cluster = SingleNode()
-        self.router = Router(self.cluster, S2SManager(), self.log)
+        self.s2s = S2SManager(self)
+        self.router = Router(self.cluster, self.s2s, self.log)
         self.router.max_hops = configuration.limits.max_hops
         self.hosts: dict[str, VirtualHost] = {}
         self.ports: list[ListeningPort] = []
         self.contexts: TlsContexts | None = None
+        self.certificate_watch = CertificateWatch(self, self._context_sets)
         self.books: AddressLimits[Connection] = AddressLimits()
         self.set_bounds(configuration.limits)
         self.started_at = 0
@@ -145,6 +154,7 @@ class Server:
             configuration.storage, configuration.data_dir, durability=configuration.durability
         )
         self.timers.start(self.hub)
+        self.s2s.start()
         self.watch(configuration.watchdog)
         self.contexts = make_contexts(configuration)
         # The ports first: a port that is taken stops the start before any
@@ -157,11 +167,14 @@ class Server:
             self.add_host(host)
         for port in self.ports:
             port.accept()
+        for warning in configuration.warnings:
+            self.log.warning("configuration", warning=warning)
         self.started_at = self.now()
         self._ready_at = self._clock()
         if self._control is not None:
             self._control.open()
         self.timers.add(SWEEP_SECONDS, self._sweep)
+        self.certificate_watch.start()
         systemd.notify("READY=1")
         self.log.info("ready", version=__version__, hosts=list(self.hosts))
 
@@ -192,6 +205,11 @@ class Server:
             return ClientPort(listener, server=self)
         if isinstance(listener, ComponentListener):
             return ComponentPort(listener, server=self)
+        if isinstance(listener, ServerListener):
+            # Not for a server that speaks to no other.
+            from stonechat.core.server_port import ServerPort
+
+            return ServerPort(listener, server=self, owner=self.s2s)
         raise ConfigError(f"there is nothing that listens as {listener.type}")
 
     def add_host(self, configuration: HostConfiguration) -> VirtualHost:
@@ -206,6 +224,7 @@ class Server:
         host = VirtualHost(
             name,
             router=self.router,
+            s2s=self.s2s,
             cluster=self.cluster,
             storage=self.store,
             timers=self.timers,
@@ -228,7 +247,7 @@ class Server:
         try:
             host.plugins.start_all(configuration.plugins)
             try:
-                self.router.add_route(name, host.local_router.receive, f"host {name}")
+                self.router.add_route(name, host.local_router.receive, f"host {name}", host)
             except ValueError as error:
                 raise ConfigError(f"the host {name} cannot be served: {error}") from error
         except BaseException:
@@ -324,6 +343,12 @@ class Server:
                 if number % SESSIONS_PER_SLICE == 0:
                     gevent.sleep(0)
 
+    def _context_sets(self) -> Iterator[ContextSet]:
+        """What has been made of certificate files."""
+        if self.contexts is not None:
+            yield self.contexts
+        yield from self.s2s.ways.made
+
     def _blocked(self, plugin: str, seconds: float, stack: str) -> None:
         # In the watchdog's thread; nothing here touches the hub.
         self.log.error(
@@ -356,6 +381,8 @@ class Server:
             port.close()
         with gevent.Timeout(limit, False):
             self._drain(limit / 2)
+            # Behind the sessions: their contacts elsewhere are to hear that they are gone.
+            self.s2s.drain(lambda: self._drain_until - time.monotonic())
         self._tear_down()
         self.log.info("stopped")
         self.stopped.set()
@@ -385,6 +412,8 @@ class Server:
     def _tear_down(self) -> None:
         for port in self.ports:
             port.close()
+        self.s2s.stop()
+        self.certificate_watch.stop()
         for host in list(self.hosts.values()):
             self.take_down(host)
         self.timers.stop()

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from stonechat.core.client_session import ClientSession
+from stonechat.core.guarded_codec import GuardedCodec
 from stonechat.core.resources import choose_jid
 from stonechat.errors import JIDError, SaslFailure, StanzaError, StreamError
 from stonechat.jid import JID
@@ -17,6 +18,7 @@ from stonechat.sasl import SaslEvent, SaslSuccess
 from stonechat.xml import Element, serialize
 
 if TYPE_CHECKING:
+    from stonechat.codec import Codec
     from stonechat.core.client_login import ClientLogin
     from stonechat.core.client_stream import Port
     from stonechat.core.virtual_host import VirtualHost
@@ -43,13 +45,15 @@ class StreamFace(ABC):
         self._session: ClientSession | None = None
         self._data: dict[str, Any] | None = None
         self._is_provisional = False
-        # While a plugin handles an element, and has bound or resumed a session: what goes
-        # out before all that the session is sent.
-        self._is_handling = False
+        self._header_sent = False
+        # The plugin that handles an element now, and once it has bound or resumed a session:
+        # what goes out before all that the session is sent.
+        self._plugin = ""
         self._answers: list[bytes] | None = None
         self._from = ""
         self.lang = ""
         self.exclusive = ""
+        self.is_transformed = False
 
     @abstractmethod
     def _features(self, host: VirtualHost) -> list[Element]: ...
@@ -113,6 +117,19 @@ class StreamFace(ABC):
     def send_features(self) -> None:
         assert self._host is not None
         self._send(wire.features(self._features(self._host)))
+
+    def transform(self, codec: Codec, answer: Element) -> None:
+        host = self._host
+        if not self._plugin or host is None:
+            raise ValueError("only who handles an element of a stream may transform it")
+        if self._account is None or self._session is not None or self.is_transformed:
+            raise ValueError("a stream is transformed once, between its login and its binding")
+        self._check_open()
+        self._protocol.transformed()
+        self.send(answer)
+        self._connection.transform(GuardedCodec(codec, host, self._plugin))
+        self.is_transformed = True
+        self._header_sent = False
 
     # Logging in
 
@@ -260,7 +277,7 @@ class StreamFace(ABC):
         The client must not be sent anything for a resource that it does not know yet, and
         with XEP-0198 what is sent again follows `<resumed/>`.
         """
-        if self._is_handling and self._answers is None:
+        if self._plugin and self._answers is None:
             self._answers = []
             self._connection.hold()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
     from stonechat.core.host_commands import HostCommands
     from stonechat.core.plugin_manager import HostPlugins
     from stonechat.core.router import Router
+    from stonechat.core.s2s_manager import S2SManager
+    from stonechat.federation import Pair, ServerStream
     from stonechat.host import Figures
     from stonechat.net.timers import TimerWheel
     from stonechat.sasl import CredentialLookup, Mechanism
@@ -51,6 +54,7 @@ class VirtualHost:
         name: str,
         *,
         router: Router,
+        s2s: S2SManager,
         cluster: Cluster,
         storage: Storage,
         timers: TimerWheel,
@@ -68,6 +72,7 @@ class VirtualHost:
         self.name = name
         self.jid = JID.parse(name)
         self.router = router
+        self.s2s = s2s
         self.cluster = cluster
         self.storage = storage
         self.timers = timers
@@ -102,11 +107,17 @@ class VirtualHost:
         self.session_elements: dict[
             tuple[str, str], tuple[str, Callable[[Session, Element], None]]
         ] = {}
+        self.server_elements: dict[
+            tuple[str, str], tuple[str, Callable[[ServerStream, Element], None]]
+        ] = {}
         # Mechanisms besides the kernel's, by name, and whose they are.
         self.sasl_mechanisms: dict[
             str, tuple[str, Callable[[UnboundStream, CredentialLookup], Mechanism]]
         ] = {}
         self.feature_makers: tuple[tuple[str, Callable[[UnboundStream], Element | None]], ...] = ()
+        self.server_feature_makers: tuple[
+            tuple[str, Callable[[ServerStream], Element | None]], ...
+        ] = ()
         # Since the start, for the metrics.
         self.logins = 0
         self.login_failures = 0
@@ -183,6 +194,16 @@ class VirtualHost:
 
     def secret(self, purpose: str) -> bytes:
         return hmac.digest(self._secret, f"{self.name}\0{purpose}".encode(), "sha256")
+
+    def node_secret(self, purpose: str) -> bytes:
+        # No host has an empty name.
+        return hmac.digest(self._secret, f"\0{purpose}".encode(), "sha256")
+
+    def serves(self, domain: str) -> bool:
+        return self.router.host_of(domain) is not None
+
+    def server_stream(self, pair: Pair, seconds: float) -> AbstractContextManager[ServerStream]:
+        return self.s2s.server_stream(self, pair, seconds)
 
     def service(self, name: str) -> Any:
         return self.services.get(name)

@@ -8,12 +8,15 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
+from stonechat.errors import StreamError
+from stonechat.net.coded_socket import CodedSocket, PlainSocket
 from stonechat.net.poller import READ, WRITE, Poller
 from stonechat.net.tls_socket import DONE, WANT_READ, WANT_WRITE, TlsError, TlsSocket
 
 if TYPE_CHECKING:
+    from stonechat.codec import Codec
     from stonechat.net.shaper import Shaper
     from stonechat.net.timers import Timer, TimerWheel
 
@@ -59,6 +62,14 @@ class Handler(Protocol):
         """After `output_stuck`: everything is sent."""
 
 
+@runtime_checkable
+class CodedHandler(Handler, Protocol):
+    """The handler of a connection that has a codec."""
+
+    def input_failed(self, error: StreamError) -> None:
+        """What the peer sent cannot be decoded; no more of it comes. May block."""
+
+
 class Connection:
     """A socket in the poll. `polled`, `reported` and `busy` belong to the poller.
 
@@ -72,6 +83,7 @@ class Connection:
         "_ending",
         "_handler",
         "_is_held",
+        "_layer",
         "_linger",
         "_out",
         "_paused",
@@ -84,6 +96,7 @@ class Connection:
         "_stalled_until",
         "_stuck",
         "_timers",
+        "_tls",
         "_write_blocked",
         "address",
         "busy",
@@ -94,7 +107,6 @@ class Connection:
         "read_at",
         "reported",
         "shaper",
-        "tls",
         "unsent",
         "unsent_limit",
     )
@@ -120,6 +132,9 @@ class Connection:
         self._read_blocked = False  # to read makes no sense until then
         self._ending = False
         self._stuck = False
+        self._tls: TlsSocket | None = None
+        # What octets go through to the socket: nothing, TLS, a codec, or a codec over TLS.
+        self._layer: TlsSocket | CodedSocket | None = None
         self._paused: Timer | None = None
         self._stalled: Timer | None = None
         self._stalled_until = 0.0
@@ -135,7 +150,6 @@ class Connection:
         """Until its owner says that the peer has logged in: where room is scarce it waits."""
         self.read_at = time.monotonic()
         self.shaper: Shaper | None = None
-        self.tls: TlsSocket | None = None
         self.unsent = 0
         self.unsent_limit = unsent_limit
 
@@ -168,6 +182,15 @@ class Connection:
         self._handler = handler
 
     @property
+    def tls(self) -> TlsSocket | None:
+        """Set before the connection starts where it begins with TLS."""
+        return self._tls
+
+    @tls.setter
+    def tls(self, tls: TlsSocket | None) -> None:
+        self._tls = self._layer = tls
+
+    @property
     def is_ending(self) -> bool:
         """Whether nothing more can be sent."""
         return self._ending or self.is_closed
@@ -196,13 +219,13 @@ class Connection:
         if self._peek is not None:
             self._look(*self._peek)
             return
-        tls = self.tls
-        if tls is not None and not tls.is_established:
-            self._handshake(tls)
+        layer = self._layer
+        if layer is not None and not layer.is_established:
+            self._handshake()
             return
         # A peer that is gone is read to its end before a write can fail on it.
-        if events & ~WRITE:
-            self._read(tls)
+        if events & ~WRITE or (layer is not None and layer.has_more and self.polled & READ):
+            self._read(layer)
         if events & WRITE and not events & _GONE and not self.is_closed:
             self.write_ready()
 
@@ -233,17 +256,22 @@ class Connection:
             or self._stalled is not None
         ):
             events |= READ
+            layer = self._layer
+            if layer is not None and layer.has_more:
+                # Of that the poll knows nothing. That the socket takes octets it says at once,
+                # unless the peer has left too much unread, and then there is no hurry.
+                events |= WRITE
         self._poller.register(self, events)
 
     # Reading
 
-    def _read(self, tls: TlsSocket | None) -> None:
+    def _read(self, layer: TlsSocket | CodedSocket | None) -> None:
         poller = self._poller
         try:
-            if tls is None:
+            if layer is None:
                 data = self._socket.recv(READ_SIZE)
             else:
-                result = tls.recv(TLS_READ_SIZE)
+                result = layer.recv(TLS_READ_SIZE)
                 if result is WANT_READ:
                     return
                 if result is WANT_WRITE:
@@ -257,6 +285,9 @@ class Connection:
         except (OSError, TlsError) as error:
             self._destroy(str(error))
             return
+        except StreamError as error:
+            self._refuse_input(error)
+            return
         if not data:
             self._end_read()
             return
@@ -266,12 +297,15 @@ class Connection:
         self.read_at = poller.now
         shaper = self.shaper
         if shaper is not None:
-            pause = shaper.consume(len(data), poller.now)
-            if pause > 0 and self._paused is None:
-                self._pause(pause)
+            self._shape(shaper, len(data))
         handler = self._handler
         if handler is not None:
             handler.bytes_received(data)
+
+    def _shape(self, shaper: Shaper, count: int) -> None:
+        pause = shaper.consume(count, self._poller.now)
+        if pause > 0 and self._paused is None:
+            self._pause(pause)
 
     def _end_read(self) -> None:
         """The peer sends no more."""
@@ -350,13 +384,19 @@ class Connection:
 
         What was written before leaves in the clear first.
         """
+        if self._sends_all():
+            self.tls = tls
+
+    def _sends_all(self) -> bool:
+        """Send what is queued before all else changes; the connection ends if that cannot be."""
         self.flush()
         if self._out:
             self._destroy("the peer does not read")
-        if not self.is_closed:
-            self.tls = tls
+        return not self.is_closed
 
-    def _handshake(self, tls: TlsSocket) -> None:
+    def _handshake(self) -> None:
+        tls = self._tls
+        assert tls is not None
         self._poller.spend(HANDSHAKE_OCTETS)
         try:
             outcome = tls.handshake()
@@ -369,6 +409,39 @@ class Connection:
             self.flush()
             if self._handler is not None:
                 self._handler.tls_established()
+
+    # A codec
+
+    def transform(self, codec: Codec) -> None:
+        """Have all octets go through a codec from now on.
+
+        What was written before leaves as it was. The handler is a `CodedHandler`, and
+        becomes the one of the stream that begins anew. What `bytes_received`, the shaper and
+        `unsent` count is the stream's octets, as they are before they are encoded.
+        """
+        if isinstance(self._layer, CodedSocket):
+            raise ValueError("the connection has a codec already")
+        if self._sends_all():
+            self._layer = CodedSocket(self._layer or PlainSocket(self._socket), codec, self)
+
+    def more_to_read(self) -> None:
+        self.resume()
+
+    def read_for_nothing(self, count: int) -> None:
+        poller = self._poller
+        poller.spend(count)
+        self.read_at = poller.now
+        if self.shaper is not None:
+            self._shape(self.shaper, count)
+
+    def _refuse_input(self, error: StreamError) -> None:
+        handler = self._handler
+        if self._ending:
+            return
+        if isinstance(handler, CodedHandler):
+            handler.input_failed(error)
+        else:
+            self._destroy(str(error))
 
     # Writing
 
@@ -426,20 +499,20 @@ class Connection:
             return
         if self._stalled is not None:
             return
-        tls = self.tls
-        if tls is not None and not tls.is_established:
+        layer = self._layer
+        if layer is not None and not layer.is_established:
             return
         data = out[0] if len(out) == 1 else b"".join(out)
         size = len(data)
         sent = 0
         try:
-            if tls is None:
+            if layer is None:
                 sent = self._socket.send(data)
             else:
-                sent = self._send_tls(tls, data)
+                sent = self._send_through(layer, data)
         except (BlockingIOError, InterruptedError):
             pass
-        except (OSError, TlsError) as error:
+        except (OSError, TlsError, StreamError) as error:
             self._destroy(str(error))
             return
         self.unsent = size - sent
@@ -473,11 +546,11 @@ class Connection:
         out.clear()
         out.append(octets)
 
-    def _send_tls(self, tls: TlsSocket, data: bytes | memoryview) -> int:
+    def _send_through(self, layer: TlsSocket | CodedSocket, data: bytes | memoryview) -> int:
         view = memoryview(data)
         sent = 0
         while sent < len(view):
-            result = tls.send(view[sent:])
+            result = layer.send(view[sent:])
             if not isinstance(result, int):
                 # Without renegotiation it never waits to read before it writes.
                 break
@@ -491,7 +564,7 @@ class Connection:
         if self._ending or self.is_closed:
             return
         self._ending = True
-        if self.tls is not None and not self.tls.is_established:
+        if self._tls is not None and not self._tls.is_established:
             # Nothing can be said in the middle of a handshake.
             self._destroy("closed")
             return
@@ -506,7 +579,7 @@ class Connection:
         # The socket stays until the peer has closed its side too: closing it
         # with octets unread would reset it, and take our last ones along.
         try:
-            if self.tls is not None and self.tls.shutdown() is WANT_WRITE:
+            if self._tls is not None and self._tls.shutdown() is WANT_WRITE:
                 self._write_blocked = True
                 self.resume()
                 return

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 
 from cryptography import x509
@@ -99,12 +99,11 @@ class TlsContexts(ContextSet):
         self._hosts: dict[bytes, tuple[str, SSL.Context]] = {}
         self.reload()
 
-    def reload(self) -> None:
-        """Read all files again. On ConfigError everything stays as it was.
+    def _pairs(self) -> Iterable[CertificatePaths]:
+        return self._certificates.values()
 
-        Connections that exist keep what they began with.
-        """
-        contexts = self._build(self._certificates.values())
+    def _put_in_force(self, contexts: Contexts) -> None:
+        super()._put_in_force(contexts)
         hosts: dict[bytes, tuple[str, SSL.Context]] = {}
         for host, pair in self._certificates.items():
             # RFC 6066 wants A-labels on the wire; some clients write what they show.
@@ -173,19 +172,24 @@ class TlsConnector(ContextSet):
             groups=groups,
             trust=trust,
         )
-        self._contexts: Contexts = {}
         self.reload()
 
-    def reload(self) -> None:
-        """Read all files again. On ConfigError everything stays as it was."""
-        self._contexts = self._build([None, *self._certificates.values()])
+    def _pairs(self) -> Iterable[CertificatePaths | None]:
+        return [None, *self._certificates.values()]
 
     def connect(
-        self, descriptor: int, server_name: str, *, host: str = "", alpn: Sequence[str] = ()
+        self,
+        descriptor: int,
+        server_name: str,
+        *,
+        host: str = "",
+        alpn: Sequence[str] = (),
+        keeps_chain: bool = False,
     ) -> TlsSocket:
         """The client's end of TLS on a non-blocking, connected socket.
 
-        `server_name` is the domain we want to reach, `host` the one we connect for.
+        `server_name` is the domain we want to reach, `host` the one we connect for. With
+        `keeps_chain` the socket has a `peer_chain`, and takes more memory.
         """
         notes = Notes({}, ())
         notes.server_name = prepare_domain(server_name)
@@ -197,7 +201,7 @@ class TlsConnector(ContextSet):
         if alpn:
             connection.set_alpn_protos([protocol.encode("ascii") for protocol in alpn])
         connection.set_connect_state()
-        return _socket_class()(connection)
+        return (TlsSocket if keeps_chain else _socket_class())(connection)
 
     def _make_context(self, pair: CertificatePaths | None) -> SSL.Context:
         context = super()._make_context(pair)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Final, Literal, TypeAlias
@@ -27,10 +28,11 @@ _VERSIONS = {"1.2": SSL.TLS1_2_VERSION, "1.3": SSL.TLS1_3_VERSION}
 Trust: TypeAlias = Path | Literal["system"] | None
 
 Contexts: TypeAlias = dict[CertificatePaths | None, SSL.Context]
-_Stamp: TypeAlias = tuple[int, int, int] | None
+# What the system says of a file; None where it says nothing.
+Stamp: TypeAlias = tuple[int, int, int] | None
 
 
-class ContextSet:
+class ContextSet(ABC):
     """Contexts made of files, all by the same rules, and made anew when files change.
 
     `ciphers` are those of TLS 1.2 and `groups` those of the key exchange, in OpenSSL's
@@ -51,11 +53,42 @@ class ContextSet:
         self._ciphers = ciphers
         self._groups = groups
         self._trust = trust
-        self._stamps: dict[Path, _Stamp] = {}
+        self._stamps: dict[Path, Stamp] = {}
+        self._contexts: Contexts = {}
+        # Our own certificate of each pair: in use, and as far as read by who builds.
+        self._own: dict[CertificatePaths, x509.Certificate] = {}
+        self._read: dict[CertificatePaths, x509.Certificate] = {}
+
+    @property
+    def certificates(self) -> dict[str, x509.Certificate]:
+        """The certificate of each host that is in use, whatever its file holds by now."""
+        return {host: self._own[pair] for host, pair in self._certificates.items()}
 
     def stale(self) -> bool:
         """Whether a file has changed since it was read."""
-        return any(_stamp(path) != stamp for path, stamp in self._stamps.items())
+        return bool(self.changes())
+
+    def changes(self) -> dict[Path, Stamp]:
+        """The files that have changed since they were read, and what the system says of them."""
+        now = {path: _stamp(path) for path in self._stamps}
+        return {path: stamp for path, stamp in now.items() if stamp != self._stamps[path]}
+
+    def reload(self) -> None:
+        """Read all files again. On ConfigError everything stays as it was.
+
+        Connections that exist keep what they began with.
+        """
+        problems = self._build(self._pairs(), keep_old=False)
+        if problems:
+            raise ConfigError(*problems)
+
+    def renew(self) -> list[str]:
+        """The same pair by pair: one that cannot be used stays as it was. Returns why."""
+        return self._build(self._pairs(), keep_old=True)
+
+    @abstractmethod
+    def _pairs(self) -> Iterable[CertificatePaths | None]:
+        """What there has to be a context for."""
 
     def _files(self) -> set[Path]:
         files = {path for pair in self._certificates.values() for path in pair}
@@ -63,17 +96,23 @@ class ContextSet:
             files.add(self._trust)
         return files
 
-    def _build(self, pairs: Iterable[CertificatePaths | None]) -> Contexts:
-        """A context for each certificate, or none of them and a ConfigError."""
+    def _build(self, pairs: Iterable[CertificatePaths | None], *, keep_old: bool) -> list[str]:
+        """Make a context for each certificate; unless all can be, or old ones kept, none.
+
+        Returns what is wrong with the files.
+        """
         # Taken before reading: what changes meanwhile is seen as stale afterwards.
         stamps = {path: _stamp(path) for path in self._files()}
         contexts: Contexts = {}
+        self._read = {}
         store = None
         problems: list[str] = []
         for pair in dict.fromkeys(pairs):
+            files: tuple[Path, ...] = pair or ()
             try:
                 context = self._make_context(pair)
                 if store is None:
+                    files = (self._trust,) if isinstance(self._trust, Path) else ()
                     store = self._load_trust(context)
                 else:
                     # One for all: the authorities of an operating system take 2 MB.
@@ -81,12 +120,21 @@ class ContextSet:
                     lib.SSL_CTX_set_cert_store(context._context, store)
             except ConfigError as error:
                 problems += error.problems
+                if keep_old:
+                    contexts[pair] = self._contexts[pair]
+                    if pair is not None:
+                        self._read[pair] = self._own[pair]
+                    stamps.update((path, self._stamps[path]) for path in files)
             else:
                 contexts[pair] = context
-        if problems:
-            raise ConfigError(*dict.fromkeys(problems))
-        self._stamps = stamps
-        return contexts
+        if keep_old or not problems:
+            self._own = self._read
+            self._stamps = stamps
+            self._put_in_force(contexts)
+        return list(dict.fromkeys(problems))
+
+    def _put_in_force(self, contexts: Contexts) -> None:
+        self._contexts = contexts
 
     def _make_context(self, pair: CertificatePaths | None) -> SSL.Context:
         context = SSL.Context(SSL.TLS_METHOD)
@@ -121,6 +169,7 @@ class ContextSet:
         except SSL.Error as error:
             reasons = "; ".join(reason for *_, reason in error.args[0])
             raise ConfigError(f"{pair.chain}: cannot be used: {reasons}") from error
+        self._read[pair] = chain[0]
         return chain[0]
 
     def _load_trust(self, context: SSL.Context) -> object:
@@ -136,7 +185,7 @@ class ContextSet:
         return lib.SSL_CTX_get_cert_store(context._context)
 
 
-def _stamp(path: Path) -> _Stamp:
+def _stamp(path: Path) -> Stamp:
     try:
         status = path.stat()
     except OSError:

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Mapping
 from enum import Enum
 from functools import cache
-from typing import Final, NoReturn
+from typing import Final, NoReturn, cast
 
 from cryptography import x509
 from OpenSSL import SSL
@@ -91,6 +91,9 @@ class TlsSocket:
         "server_name",
         "version",
     )
+
+    has_more = False
+    """A record is read whole: what there is more, the poll knows of."""
 
     def __init__(self, connection: SSL.Connection) -> None:
         self._connection: SSL.Connection | None = connection
@@ -230,7 +233,11 @@ class TlsSocket:
     def _fail(self, error: TlsError) -> NoReturn:
         # After a fatal error not even a shutdown may follow.
         self.close()
-        raise error from None
+        try:
+            raise error from None
+        finally:
+            # It holds this frame, which must not hold it, and with it all that was called.
+            del error
 
     # What was agreed
 
@@ -244,6 +251,18 @@ class TlsSocket:
         if self._unique is not None:
             bindings["tls-unique"] = self._unique
         return bindings
+
+    def peer_chain(self) -> list[x509.Certificate]:
+        """All certificates that a server has sent, its own first.
+
+        Of a socket that `TlsConnector.connect` has made with `keeps_chain`, while it is open.
+        """
+        try:
+            chain = self._open_connection().get_peer_cert_chain(as_cryptography=True)
+        except ValueError:
+            # As with the peer's own: what cannot be read is none.
+            chain = None
+        return cast("list[x509.Certificate]", chain or [])
 
     @property
     def verify_error(self) -> str:

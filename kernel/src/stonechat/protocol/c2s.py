@@ -10,6 +10,7 @@
     NEGOTIATING     iq                          NEGOTIATING    UnauthenticatedIq
     NEGOTIATING     (authenticated())           HEADER *       -
     NEGOTIATING     (admitted())                BINDING        -
+    BINDING         (transformed())             HEADER *       -
     BINDING         iq set bind                 BINDING        BindRequest
     NEG., BINDING   any other element           the same       OtherElement
     BINDING         (bound())                   BOUND          -
@@ -107,7 +108,7 @@ class C2SStream:
     """The receiving side of a client's stream, up to its binding.
 
     `handle` is called with each event in order and may itself call `encrypted`,
-    `authenticated`, `admitted`, `bound` or `close`. StreamError and XMLError
+    `authenticated`, `admitted`, `transformed`, `bound` or `close`. StreamError and XMLError
     come out of `receive` and end the stream.
     """
 
@@ -116,6 +117,7 @@ class C2SStream:
         self._limit = limit
         self.state = State.HEADER
         self.is_authenticated = False
+        self._is_last = True  # of what has come, the event at hand
         self.splitter = Splitter(limit_before_auth, ELEMENTS_BEFORE_AUTH)
 
     def receive(self, data: bytes, handle: Callable[[C2SEvent], None]) -> list[Event]:
@@ -123,11 +125,11 @@ class C2SStream:
         if self.state is State.ENCRYPTING:
             raise StreamError("policy-violation", "Octets in the clear after <starttls/>.")
         fault: XMLError | None = None
-        splitter = self.splitter
         try:
-            events = splitter.feed(data)
+            events = self.splitter.feed(data)
         except XMLError as error:
-            fault = error
+            # Not the error itself: its frames, this one among them, hold what was read.
+            fault = XMLError(error.condition, error.text)
             events = error.events
         for index, event in enumerate(events):
             if self.state is State.BOUND:
@@ -136,11 +138,8 @@ class C2SStream:
                 return events[index:]
             if self.state is State.CLOSED:
                 return []
-            handle(self._event(event, is_last=index == len(events) - 1 and fault is None))
-            if self.splitter is not splitter and index < len(events) - 1:
-                # What came in the clear must not be taken for encrypted, nor
-                # what came before authentication for what comes after.
-                raise StreamError("policy-violation", "Octets before the stream was restarted.")
+            self._is_last = index == len(events) - 1 and fault is None
+            handle(self._event(event))
         if fault is not None and self.state is not State.CLOSED:
             raise fault
         return []
@@ -151,8 +150,7 @@ class C2SStream:
 
     def authenticated(self) -> None:
         """SASL succeeded: the client opens a new stream (RFC 6120, 6.4.6)."""
-        if not self.splitter.is_between_elements:
-            raise StreamError("policy-violation", "Octets before the stream was restarted.")
+        self._check_nothing_behind("Octets before the stream was restarted.")
         self.is_authenticated = True
         self._restart(self._limit)
 
@@ -163,6 +161,11 @@ class C2SStream:
         self.splitter.limit = self._limit
         self.splitter.element_limit = ELEMENTS
 
+    def transformed(self) -> None:
+        """Octets go through a codec now: the client opens a new stream (XEP-0138)."""
+        self._check_nothing_behind("Octets before the stream was restarted.")
+        self._restart(self._limit)
+
     def bound(self) -> None:
         """A resource is bound."""
         self.state = State.BOUND
@@ -171,11 +174,20 @@ class C2SStream:
         """We have ended the stream."""
         self.state = State.CLOSED
 
+    def _check_nothing_behind(self, fault: str) -> None:
+        """The client waits for our word before it begins the stream anew.
+
+        What came in the clear must not be taken for encrypted, nor what came before
+        authentication for what comes after.
+        """
+        if not self._is_last or not self.splitter.is_between_elements:
+            raise StreamError("policy-violation", fault)
+
     def _restart(self, limit: int, element_limit: int = ELEMENTS) -> None:
         self.state = State.HEADER
         self.splitter = Splitter(limit, element_limit)
 
-    def _event(self, event: Event, *, is_last: bool) -> C2SEvent:
+    def _event(self, event: Event) -> C2SEvent:
         if isinstance(event, StreamEnd):
             self.state = State.CLOSED
             return StreamClosed()
@@ -188,7 +200,7 @@ class C2SStream:
             )
         if isinstance(event, Stanza):
             return self._stanza(event)
-        return self._element(event, is_last=is_last)
+        return self._element(event)
 
     def _stanza(self, stanza: Stanza) -> C2SEvent:
         if not isinstance(stanza, Iq) or not stanza.is_request:
@@ -201,12 +213,11 @@ class C2SStream:
             return BindRequest(stanza, payload.find_text("resource").strip())
         raise StreamError("not-authorized", "Bind a resource first.")
 
-    def _element(self, element: Element, *, is_last: bool) -> C2SEvent:
+    def _element(self, element: Element) -> C2SEvent:
         if self.is_authenticated:
             return OtherElement(element)
         if element.namespace == NS_TLS and element.name == "starttls":
-            if not is_last or not self.splitter.is_between_elements:
-                raise StreamError("policy-violation", "Octets in the clear after <starttls/>.")
+            self._check_nothing_behind("Octets in the clear after <starttls/>.")
             self.state = State.ENCRYPTING
             return StartTls()
         if element.namespace == NS_SASL and element.name in ("auth", "response", "abort"):

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from stonechat.errors import StreamError
 from stonechat.namespaces import NS_CLIENT, NS_COMPONENT, NS_STREAM
+from stonechat.protocol.content import renamed
+from stonechat.protocol.content import to_bytes as to_bytes
 from stonechat.protocol.splitter import StreamHeader
 from stonechat.stanza import KINDS, Stanza
 from stonechat.xml import Element, escape_attribute
 
-_CLIENT = NS_CLIENT.encode()
 _COMPONENT = NS_COMPONENT.encode()
 
 
@@ -44,21 +45,7 @@ def received(event: Stanza | Element) -> Stanza | Element:
         if not event.mentions(_COMPONENT):
             return event
         event = event.element
-    element = _renamed(event)
+    element = renamed(event, NS_COMPONENT)
     if element.namespace == NS_CLIENT and element.name in KINDS:
         return Stanza.from_element(element)
     return element
-
-
-def to_bytes(stanza: Stanza) -> bytes:
-    """A stanza for a component: what inherits its namespace has that of the stream."""
-    octets = stanza.to_bytes()
-    # Whoever declared jabber:client itself would bring it along.
-    return stanza.element.to_bytes(NS_CLIENT) if _CLIENT in octets else octets
-
-
-def _renamed(element: Element) -> Element:
-    # The depth is bounded by the parser.
-    namespace = NS_CLIENT if element.namespace == NS_COMPONENT else element.namespace
-    children = (child if isinstance(child, str) else _renamed(child) for child in element.children)
-    return Element(namespace, element.name, element.attributes, *children)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pyexpat import ExpatError
 
 from stonechat.errors import XMLError
-from stonechat.namespaces import NS_CLIENT, NS_STREAM
+from stonechat.namespaces import NS_CLIENT, NS_DIALBACK, NS_STREAM
 from stonechat.protocol.leaning import Found, Leaning
 from stonechat.stanza import KINDS
 from stonechat.xml import MAX_DEPTH, Element, guarded_parser, split_name, xml_error
@@ -22,6 +22,8 @@ USUAL_HEADER = b"<stream:stream xmlns='%b' xmlns:stream='%b'>" % (
     NS_CLIENT.encode(),
     NS_STREAM.encode(),
 )
+# That of servers, read as all streams are (XEP-0220, 2.4.1).
+SERVERS_HEADER = USUAL_HEADER[:-1] + b" xmlns:db='%b'>" % NS_DIALBACK.encode()
 
 MAX_STRANGE_CHILDREN = 100
 """How many children with names that are new a stanza may have: it keeps them in full."""
@@ -38,6 +40,7 @@ _NAMES = 400
 _NEW_NAMES = 64
 _IDLE_PARSERS = 4
 _idle: list[Reader] = []
+_idle_for_servers: list[Reader] = []
 
 _NOTHING: list[Found] = []
 
@@ -237,7 +240,12 @@ class Reader:
                 self._stand_alone = False
                 self._found.append(raw)
         elif (
-            self.declared is USUAL_HEADER and raw.startswith(opening[0]) and b"stream:" not in raw
+            (
+                self.declared is USUAL_HEADER
+                or (self.declared is SERVERS_HEADER and b"db:" not in raw)
+            )
+            and raw.startswith(opening[0])
+            and b"stream:" not in raw
         ):
             if raw == _SMALLEST:
                 raw = _SMALLEST
@@ -276,20 +284,23 @@ def borrow(declared: bytes) -> Reader:
     """A reader that stands behind these declarations, between elements."""
     if declared is USUAL_HEADER and _idle:
         return _idle.pop()
+    if declared is SERVERS_HEADER and _idle_for_servers:
+        return _idle_for_servers.pop()
     return Reader(declared)
 
 
 def give_back(reader: Reader) -> None:
     """Return a reader that stands between elements; the old ones are dropped."""
+    idle = _idle if reader.declared is USUAL_HEADER else _idle_for_servers
     if (
         reader.depth == 1
         and not reader.is_spent
-        and reader.declared is USUAL_HEADER
+        and (idle is _idle or reader.declared is SERVERS_HEADER)
         and reader.total < _RETIREMENT
         and reader.names < _NAMES
-        and len(_idle) < _IDLE_PARSERS
+        and len(idle) < _IDLE_PARSERS
     ):
         reader.new_names = 0
-        _idle.append(reader)
+        idle.append(reader)
     else:
         reader.retire()

@@ -14,9 +14,9 @@ import re
 from typing import Any, NamedTuple
 
 from stonechat.errors import XMLError
-from stonechat.namespaces import NS_CLIENT, NS_STREAM
+from stonechat.namespaces import NS_CLIENT, NS_DIALBACK, NS_STREAM
 from stonechat.protocol.leaning import set_upright
-from stonechat.protocol.reader import USUAL_HEADER, Reader, borrow, give_back
+from stonechat.protocol.reader import SERVERS_HEADER, USUAL_HEADER, Reader, borrow, give_back
 from stonechat.stanza import Stanza
 from stonechat.xml import Element
 from stonechat.xml.limits import WHOLE_TAG
@@ -72,6 +72,12 @@ class Splitter:
         self._reader: Reader | None = None  # while an element is under way
         self._pending: bytearray | None = None  # a token that is not complete
         self._quote = b""  # where it is a tag: `>`, or the quote that is open
+
+    def __del__(self) -> None:
+        # Where the stream ends in the middle of an element, what there is of it would
+        # otherwise wait for the cyclic collector, along with the parser.
+        if self._reader is not None:
+            self._reader.retire()
 
     @property
     def is_between_elements(self) -> bool:
@@ -230,6 +236,8 @@ def _declaration(prefixes: dict[str, str]) -> bytes:
     """A start tag with these declarations, for parsers to stand behind."""
     if prefixes == {"": NS_CLIENT, "stream": NS_STREAM}:
         return USUAL_HEADER
+    if prefixes == {"": NS_CLIENT, "stream": NS_STREAM, "db": NS_DIALBACK}:
+        return SERVERS_HEADER
     # The end tag of the stream must match it.
     prefix = next((p for p, uri in prefixes.items() if uri == NS_STREAM), "")
     tag = Element("", f"{prefix}:stream" if prefix else "stream")

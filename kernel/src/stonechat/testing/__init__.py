@@ -1,8 +1,8 @@
 """The kit for whoever tests a plugin: a real kernel in memory, clients, and a clock.
 
-pytest finds the fixtures `server`, `stonechat_process` and `slixmpp` by themselves
-(`stonechat.testing.plugin`). What is named here is loaded when it is first used, because
-pytest loads this package in every run.
+pytest finds the fixtures `server`, `stonechat_process`, `slixmpp` and `dns_server` by
+themselves (`stonechat.testing.plugin`). What is named here is loaded when it is first
+used, because pytest loads this package in every run.
 """
 
 from __future__ import annotations
@@ -13,9 +13,13 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from stonechat.testing.client import TestClient, error_of
     from stonechat.testing.clock import TestClock
+    from stonechat.testing.component import TestComponent
     from stonechat.testing.contracts import AuthBackendContract
+    from stonechat.testing.dns import DnsQuery, DnsServer
     from stonechat.testing.kit import TestHost, TestServer
     from stonechat.testing.process import PASSWORD, ServerProcess
+    from stonechat.testing.remote import TestRemote
+    from stonechat.testing.server_stream import RawServerStream
     from stonechat.testing.slixmpp_peer import LoginFailed, SlixmppPeer
     from stonechat.testing.slixmpp_peers import SlixmppClient, SlixmppComponent, SlixmppPeers
     from stonechat.testing.stream import RawStream
@@ -25,7 +29,10 @@ if TYPE_CHECKING:
 __all__ = [
     "PASSWORD",
     "AuthBackendContract",
+    "DnsQuery",
+    "DnsServer",
     "LoginFailed",
+    "RawServerStream",
     "RawStream",
     "ServerProcess",
     "SlixmppClient",
@@ -35,7 +42,9 @@ __all__ = [
     "Talk",
     "TestClient",
     "TestClock",
+    "TestComponent",
     "TestHost",
+    "TestRemote",
     "TestServer",
     "error_of",
     "until",
@@ -44,7 +53,10 @@ __all__ = [
 _MODULES = {
     "PASSWORD": "process",
     "AuthBackendContract": "contracts",
+    "DnsQuery": "dns",
+    "DnsServer": "dns",
     "LoginFailed": "slixmpp_peer",
+    "RawServerStream": "server_stream",
     "RawStream": "stream",
     "ServerProcess": "process",
     "SlixmppClient": "slixmpp_peers",
@@ -54,7 +66,9 @@ _MODULES = {
     "Talk": "talk",
     "TestClient": "client",
     "TestClock": "clock",
+    "TestComponent": "component",
     "TestHost": "kit",
+    "TestRemote": "remote",
     "TestServer": "kit",
     "error_of": "client",
     "until": "waiting",

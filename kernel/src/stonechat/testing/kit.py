@@ -19,12 +19,16 @@ from stonechat.testing.accounts import TestingBackend
 from stonechat.testing.client import TestClient
 from stonechat.testing.clock import TestClock
 from stonechat.testing.process import PASSWORD
+from stonechat.testing.remote import TestRemote, imagine
 from stonechat.testing.rest import TestedServer
+from stonechat.testing.server_stream import ADDRESS as REMOTE_ADDRESS
 from stonechat.testing.stream import RawStream
 from stonechat.testing.transport import MemoryConnection, MemoryPort
 from stonechat.testing.watch import GreenletWatch, LogWatch, leaks_of_hosts, leaks_of_plugin
 
 if TYPE_CHECKING:
+    from cryptography import x509
+
     from stonechat.core.plugin_manager import Running
 
 # Reserved for documentation (RFC 5737), so nobody's.
@@ -41,6 +45,7 @@ class TestServer:
         self.directory = directory
         self.clock = TestClock()
         self._hosts: dict[str, TestHost] = {}
+        self._remotes: dict[str, TestRemote] = {}
         self._sections: dict[str, Any] = {}
         self._kernel: TestedServer | None = None
         self._log = LogWatch()
@@ -86,6 +91,30 @@ class TestServer:
         self._check_started(host)
         return host
 
+    def remote(
+        self,
+        domain: str,
+        *,
+        certificate: x509.Certificate | bool = True,
+        certificate_fault: str = "",
+        address: str = REMOTE_ADDRESS,
+    ) -> TestRemote:
+        """Another server, which this one can find; with it federation is enabled.
+
+        It shows a certificate for its domain, which an authority vouches for unless there is
+        a fault with it, or none.
+        """
+        if "enabled" not in self._sections.get("federation", {}):
+            self.configure(federation={"enabled": True})
+        self._remotes[domain] = remote = TestRemote(
+            self,
+            domain,
+            certificate=certificate,
+            certificate_fault=certificate_fault,
+            address=address,
+        )
+        return remote
+
     def configure(self, **sections: Any) -> None:
         """Set sections of the configuration: `limits={"sessions_per_account": 2}` and such.
 
@@ -129,6 +158,7 @@ class TestServer:
         if not configuration.data_dir.exists():
             data_dir.prepare(configuration.data_dir)
         kernel = TestedServer(configuration, self.clock)
+        imagine(kernel, self._remotes)
         kernel.start()
         self._kernel = kernel
         self.clock.drive(kernel.timers, kernel.hub, kernel.settle)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
+    from stonechat.testing.dns import DnsServer
     from stonechat.testing.kit import TestServer
     from stonechat.testing.process import ServerProcess
     from stonechat.testing.slixmpp_peers import SlixmppPeers
@@ -79,3 +80,12 @@ def slixmpp() -> Iterator[SlixmppPeers]:
         yield peers
     finally:
         peers.close()
+
+
+@pytest.fixture
+def dns_server() -> Iterator[DnsServer]:
+    """A name server on loopback that knows no name yet: `dns_server.publish({...})`."""
+    from stonechat.testing.dns import DnsServer
+
+    with DnsServer() as dns_server:
+        yield dns_server

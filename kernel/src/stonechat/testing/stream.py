@@ -19,6 +19,7 @@ from stonechat.testing.transport import Peer
 from stonechat.xml import Element, escape_attribute, serialize
 
 if TYPE_CHECKING:
+    from stonechat.codec import Codec
     from stonechat.testing.transport import MemoryConnection
 
 DEADLINE = 5.0
@@ -43,6 +44,9 @@ class RawStream(Peer):
     if the stream was opened by `open`.
     """
 
+    # That of the stanzas on the wire; those that come out are in jabber:client.
+    _content_namespace = NS_CLIENT
+
     def __init__(
         self,
         name: str,
@@ -55,7 +59,8 @@ class RawStream(Peer):
         self.header: StreamHeader | None = None
         self.features: Element | None = None
         self._settle = settle
-        self._splitter = Splitter(_LARGEST)
+        self._codec: Codec | None = None
+        self._splitter = Splitter(_LARGEST, content_namespace=self._content_namespace)
         self._items: deque[Received] = deque()
         self._transcript: deque[str] = deque(maxlen=_SHOWN)
         self._error: Element | None = None
@@ -70,7 +75,12 @@ class RawStream(Peer):
     # What the connection calls
 
     def octets_came(self, data: bytes) -> None:
+        if self._codec is not None:
+            data = self._codec.decode(data, _LARGEST)
         self._note("S", data)
+        if data.startswith(b"<?xml"):
+            # The server begins the stream anew, with an error before we open it perhaps.
+            self._splitter = Splitter(_LARGEST, content_namespace=self._content_namespace)
         try:
             events = self._splitter.feed(data)
         except XMLError as error:
@@ -102,6 +112,12 @@ class RawStream(Peer):
         else:
             octets = data.encode() if isinstance(data, str) else data
         self._note("C", octets)
+        if self._codec is not None:
+            octets = self._codec.encode(octets)
+        self.send_octets(octets)
+
+    def send_octets(self, octets: bytes) -> None:
+        """Send octets past the codec, if there is one, and wait until they are handled."""
         self.connection.deliver(octets)
         self._settle()
 
@@ -109,12 +125,15 @@ class RawStream(Peer):
         """Open the stream, or open it anew; returns the features if they came."""
         written = {"to": self.domain if to is None else to, "version": "1.0", **attributes}
         head = " ".join(f"{k}='{escape_attribute(v)}'" for k, v in written.items() if v)
-        self._splitter = Splitter(_LARGEST)
+        self._splitter = Splitter(_LARGEST, content_namespace=self._content_namespace)
         self.features = None
         self.send(
             f"<?xml version='1.0'?><stream:stream xmlns='{NS_CLIENT}'"
             f" xmlns:stream='{NS_STREAM}' {head}>"
         )
+        return self._take_features()
+
+    def _take_features(self) -> Element | None:
         first = self._items[0] if self._items else None
         if isinstance(first, Element) and first.qualified_name == f"{NS_STREAM} features":
             self.features = first
@@ -133,6 +152,10 @@ class RawStream(Peer):
         """Do what TLS would do after <proceed/>."""
         self.connection.shake_hands()
         self._settle()
+
+    def transform(self, codec: Codec) -> None:
+        """Speak through a codec from now on, as the server does, too. `open` the stream then."""
+        self._codec = codec
 
     def authenticate(self, localpart: str, password: str) -> Element:
         """Log in with SASL PLAIN; returns the server's answer. `open` the stream after it."""

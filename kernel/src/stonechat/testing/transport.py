@@ -7,18 +7,29 @@ what one client sends stays in order, as with the poller and its runners.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
 from typing import TYPE_CHECKING, cast
 
 import gevent
 
 from stonechat.core.client_port import ClientPort
-from stonechat.net.connection import FLUSH_SECONDS, UNSENT_FACTOR, Connection, Handler
+from stonechat.errors import StreamError
+from stonechat.net.coded_socket import PIECE
+from stonechat.net.connection import (
+    FLUSH_SECONDS,
+    UNSENT_FACTOR,
+    CodedHandler,
+    Connection,
+    Handler,
+)
 from stonechat.net.tls import TlsContexts
 from stonechat.net.tls_socket import TlsSocket
 
 if TYPE_CHECKING:
+    from cryptography import x509
+
+    from stonechat.codec import Codec
     from stonechat.core.config_model import ClientListener
     from stonechat.core.listening_port import Node
     from stonechat.net.shaper import Shaper
@@ -38,17 +49,16 @@ class Peer:
 
 class _Signal(Enum):
     HANDSHAKE = "the client has done its part of the TLS handshake"
+    MORE = "the codec has more of what came"
     END = "the client has closed the connection"
 
 
 class MemoryTls:
-    """An encrypted stream in name: it has no key, no certificate, and the bindings it is given."""
+    """An encrypted stream in name: no key, and the bindings and the certificate it is given."""
 
     version = "TLSv1.3"
     cipher = "TLS_AES_128_GCM_SHA256"
     alpn = ""
-    peer_certificate = None
-    verify_error = ""
 
     def __init__(
         self,
@@ -59,13 +69,15 @@ class MemoryTls:
     ) -> None:
         self.server_name = server_name
         self.is_established = is_established
+        self.peer_certificate: x509.Certificate | None = None
+        self.verify_error = ""
         self._bindings = dict(bindings or {})
 
     def channel_bindings(self) -> dict[str, bytes]:
         return self._bindings
 
 
-class _MemoryContexts:
+class MemoryContexts:
     """Certificates for every host, all of them imagined."""
 
     def accept(
@@ -74,12 +86,21 @@ class _MemoryContexts:
         return MemoryTls(host)
 
 
+class MemoryConnector:
+    """The same for streams that we open."""
+
+    def connect(
+        self, descriptor: int, server_name: str, *, host: str = "", alpn: Sequence[str] = ()
+    ) -> MemoryTls:
+        return MemoryTls(server_name)
+
+
 class MemoryPort(ClientPort):
     """A port that nobody listens on; the kit hands it connections."""
 
     def __init__(self, options: ClientListener, server: Node) -> None:
         super().__init__(options, server)
-        self._contexts = cast(TlsContexts, _MemoryContexts())
+        self._contexts = cast(TlsContexts, MemoryContexts())
 
     @property
     def contexts(self) -> TlsContexts | None:
@@ -109,6 +130,11 @@ class MemoryConnection:
         self.unsent = 0
         self.unsent_limit = int(node.configuration.limits.unsent_bytes)
         self.close_reason = ""
+        self.certificate: x509.Certificate | None = None
+        """What the other side shows when TLS begins."""
+        self.certificate_fault = ""
+        """What is wrong with it, as TLS says it; `""` if an authority vouches for it."""
+        self._codec: Codec | None = None
         self._tls = MemoryTls(is_established=True, bindings=bindings) if tls else None
         self._clock = clock
         self._timers = node.timers
@@ -160,7 +186,7 @@ class MemoryConnection:
         taken, self._unread = self._unread[:count], self._unread[count:]
         self.unsent = sum(map(len, self._unread))
         for data in taken:
-            self.peer.octets_came(data)
+            self._deliver(data)
 
     def go_on_reading(self) -> None:
         """The client takes what waits for it."""
@@ -172,7 +198,7 @@ class MemoryConnection:
         waiting, self._unread = self._unread, []
         self.unsent = 0
         for data in waiting:
-            self.peer.octets_came(data)
+            self._deliver(data)
         if self._ending:
             self._send_end()
         elif self._stuck:
@@ -180,6 +206,15 @@ class MemoryConnection:
             if self._handler is not None:
                 self._handler.output_flowing()
             self._wake()
+
+    def _deliver(self, data: bytes) -> None:
+        if self._codec is not None:
+            try:
+                data = self._codec.encode(data)
+            except StreamError as error:
+                self._destroy(str(error))
+                return
+        self.peer.octets_came(data)
 
     def end_work(self) -> None:
         """Stop a handler that still waits for something, as the end of a process does."""
@@ -227,13 +262,27 @@ class MemoryConnection:
                 handler.tls_established()
             else:
                 self._destroy("TLS handshake failed: this is not TLS")
-        elif isinstance(item, bytes) and not self._ending:
+        elif item is not _Signal.HANDSHAKE and not self._ending:
             self.read_at = self._clock.monotonic()
+            came = item if isinstance(item, bytes) else b""
+            try:
+                data = came if self._codec is None else self._decode(self._codec, came)
+            except StreamError as error:
+                if isinstance(handler, CodedHandler):
+                    handler.input_failed(error)
+                return
             if self.shaper is not None:
-                pause = self.shaper.consume(len(item), self.read_at)
+                pause = self.shaper.consume(len(data or came), self.read_at)
                 if pause > 0:
                     self._paused = self._timers.add(pause, self._unpause)
-            handler.bytes_received(item)
+            if data:
+                handler.bytes_received(data)
+
+    def _decode(self, codec: Codec, came: bytes) -> bytes:
+        data = codec.decode(came, PIECE)
+        if codec.has_more:
+            self._inbox.appendleft(_Signal.MORE)
+        return data
 
     def _unpause(self) -> None:
         self._paused = None
@@ -250,6 +299,16 @@ class MemoryConnection:
     @property
     def tls(self) -> TlsSocket | None:
         return cast("TlsSocket | None", self._tls)
+
+    @tls.setter
+    def tls(self, tls: TlsSocket) -> None:
+        self.start_tls(tls)
+
+    def handle(self, events: int) -> None:
+        """Who connects begins the handshake so; here the test does its part."""
+
+    def flush(self) -> None:
+        """What is written leaves at once."""
 
     @property
     def handler(self) -> Handler | None:
@@ -293,6 +352,11 @@ class MemoryConnection:
 
     def start_tls(self, tls: TlsSocket) -> None:
         self._tls = cast(MemoryTls, tls)
+        self._tls.peer_certificate = self.certificate
+        self._tls.verify_error = self.certificate_fault if self.certificate else "no certificate"
+
+    def transform(self, codec: Codec) -> None:
+        self._codec = codec
 
     def write(self, data: bytes) -> None:
         if self._ending or self.is_closed:
@@ -304,7 +368,7 @@ class MemoryConnection:
 
     def _put_out(self, data: bytes) -> None:
         if self._client_reads and self._stalled is None:
-            self.peer.octets_came(data)
+            self._deliver(data)
             return
         self._unread.append(data)
         self.unsent += len(data)
@@ -363,7 +427,7 @@ class MemoryConnection:
         self._inbox.clear()
         self._unread.clear()
         self.unsent = 0
-        self._tls = None
+        self._tls = self._codec = None
         self.peer.end_came()
         handler, self._handler = self._handler, None
         if handler is None:

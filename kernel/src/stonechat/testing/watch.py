@@ -137,7 +137,7 @@ def leaks_of_plugin(host: VirtualHost, running: Running) -> Iterator[str]:
         for (type_, namespace), entry in table._entries.items():
             if entry.plugin == name:
                 yield f"its handler of {type_} {namespace}"
-    for plugin, maker in host.feature_makers:
+    for plugin, maker in (*host.feature_makers, *host.server_feature_makers):
         if plugin == name:
             yield f"its stream feature {maker!r}"
     for domain in host.router.domains:

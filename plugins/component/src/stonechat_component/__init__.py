@@ -13,6 +13,7 @@ from stonechat.jid import JID
 from stonechat.options import REQUIRED, DomainTemplate, PluginOptions, SecretFile, option
 from stonechat.plugin import hookimpl
 from stonechat_component.component import Component
+from stonechat_component.service import ComponentService
 
 
 class ComponentOptions(PluginOptions):
@@ -68,6 +69,7 @@ class Plugin:
                 self.components[domain] = component
                 self.host.register_route(domain, component.deliver)
                 self.host.accept_streams(domain, component.opened)
+        self.host.provide("component", ComponentService(self.components))
 
     @hookimpl
     def stonechat_disco_items(self) -> Sequence[tuple[JID, str, str]]:

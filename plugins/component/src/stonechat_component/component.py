@@ -21,6 +21,10 @@ MAX_ASKED = 10_000
 # What the kernel calls by this name whatever namespace the stream has.
 _HANDSHAKE = f"{NS_CLIENT} handshake"
 
+_CONNECTED = "stonechat_component_connected"
+_DISCONNECTED = "stonechat_component_disconnected"
+_STANZA = "stonechat_stanza_from_component"
+
 
 class Component:
     """Answers for a domain by whatever streams are admitted to it at the time."""
@@ -65,15 +69,26 @@ class Component:
 
     def deliver(self, stanza: Stanza) -> None:
         """The route of the domain."""
+        try:
+            sender = cast(JID, stanza.from_).bare.text
+        except JIDError:
+            sender = ""
+        self.choose(sender, self._asker(stanza)).send(stanza)
+
+    def choose(self, sender: str, asker: Stream | None = None) -> Stream:
+        """The stream for what comes from a sender, by its bare JID; StanzaError for none.
+
+        `asker` is the one that it answers.
+        """
         streams = [stream for stream in self.streams if stream.is_open]
         if not streams:
             raise StanzaError("remote-server-timeout", "The service is not connected now.")
-        stream = self._asker(stanza)
-        if stream not in streams:
-            stream = streams[_share(stanza, len(streams))]
+        stream = asker
+        if stream is None or stream not in streams:
+            stream = streams[_share(sender, len(streams))]
         if not stream.takes_stanzas:
             raise StanzaError("resource-constraint", "The service has too much to do now.")
-        stream.send(stanza)
+        return stream
 
     def _asker(self, stanza: Stanza) -> Stream | None:
         """The stream whose request this answers."""
@@ -107,6 +122,7 @@ class ComponentStream:
                 address=self.stream.address,
                 reason=reason,
             )
+            self.host.notify(_DISCONNECTED, stream=self.stream)
 
     def _handshake(self, element: Stanza | Element) -> None:
         if isinstance(element, Stanza) or element.qualified_name != _HANDSHAKE:
@@ -128,6 +144,7 @@ class ComponentStream:
         self.host.log.info(
             "component connected", component=self.component.domain, address=self.stream.address
         )
+        self.host.notify(_CONNECTED, stream=self.stream)
 
     def _route(self, stanza: Stanza) -> None:
         """Check who a stanza claims to be from (robustness rule 12), and send it on its way."""
@@ -146,6 +163,8 @@ class ComponentStream:
                     self.component.asks(stanza, self.stream)
             elif isinstance(stanza, Presence) and stanza.type not in ("", *PRESENCE_TYPES):
                 raise StanzaError("bad-request", "There is no such type of presence.")
+            if self._is_taken(stanza):
+                return
         except StanzaError as error:
             self.host.bounce(stanza, error)
         except JIDError as error:
@@ -153,14 +172,18 @@ class ComponentStream:
         else:
             self.host.route(stanza)
 
+    def _is_taken(self, stanza: Stanza) -> bool:
+        """Whether a plugin sees to it, as to what a privileged entity sends (XEP-0356)."""
+        if not self.host.has_hook(_STANZA):
+            return False
+        # To look at an address that is none is no fault of a plugin's.
+        _ = stanza.to
+        return bool(self.host.first(_STANZA, stream=self.stream, stanza=stanza))
 
-def _share(stanza: Stanza, streams: int) -> int:
+
+def _share(sender: str, streams: int) -> int:
     """Whose work a stanza is: everything from one sender is the same stream's."""
     if streams == 1:
         return 0
-    try:
-        sender = cast(JID, stanza.from_).bare.text
-    except JIDError:
-        sender = ""
     digest = hashlib.blake2b(sender.encode(), digest_size=8).digest()
     return int.from_bytes(digest) % streams

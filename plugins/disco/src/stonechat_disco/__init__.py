@@ -10,8 +10,11 @@ from stonechat.options import REQUIRED, Domain, PluginOptions, option
 from stonechat.stanza import Element, Iq
 from stonechat_disco.contact import ContactAddresses, contact_form
 from stonechat_disco.payload import Collected, Identity, Item, info_payload, items_payload
+from stonechat_disco.service import DiscoService
 
 FEATURES = [NS_DISCO_INFO, NS_DISCO_ITEMS]
+
+_INFO_MADE = "stonechat_disco_info_made"
 
 
 class ExtraItem(PluginOptions):
@@ -49,6 +52,9 @@ class Plugin:
             "stonechat_account_disco_identities",
             "stonechat_account_disco_features",
         )
+
+    def start(self) -> None:
+        self.host.provide("disco", DiscoService(self.host_info, self.account_info))
 
     @hookimpl
     def stonechat_disco_features(self) -> list[str]:
@@ -95,7 +101,9 @@ class Plugin:
         features: tuple[str, ...],
         forms: tuple[Element, ...],
     ) -> Element:
-        return info_payload([("server", "im", self.options.name), *identities], features, forms)
+        query = info_payload([("server", "im", self.options.name), *identities], features, forms)
+        self.host.notify(_INFO_MADE, query=query, of_account=False)
+        return query
 
     # Accounts
 
@@ -114,7 +122,9 @@ class Plugin:
     def make_account_info(
         self, identities: tuple[Identity, ...], features: tuple[str, ...]
     ) -> Element:
-        return info_payload([("account", "registered", ""), *identities], features)
+        query = info_payload([("account", "registered", ""), *identities], features)
+        self.host.notify(_INFO_MADE, query=query, of_account=True)
+        return query
 
     def check_may_see(self, iq: Iq) -> JID:
         """The account that is asked about, or the error that an unknown one gets.

@@ -16,7 +16,7 @@ class Collected:
     """A payload made from what all plugins answer to collecting hooks.
 
     `make` gets the answers to each hook as a tuple. It is made again only when plugins
-    come or go.
+    come or go, or after `forget`.
     """
 
     def __init__(self, host: Host, make: Callable[..., Element], *hooks: str) -> None:
@@ -36,6 +36,10 @@ class Collected:
             self._payload = self._make(*answers).freeze()
             self._version = version
         return self._payload
+
+    def forget(self) -> None:
+        """What goes into it has changed."""
+        self._payload = None
 
 
 def info_payload(

@@ -90,7 +90,8 @@ class Plugin:
 
     # Out
 
-    @hookimpl
+    # First, but for who brings what is older still: until then new messages do not wait.
+    @hookimpl(tryfirst=True)
     def stonechat_presence_changed(
         self, session: Session, presence: Presence, previous: Presence | None
     ) -> None:

@@ -9,7 +9,7 @@ from stonechat.custody import Release
 from stonechat.host import Host
 from stonechat.session import Session
 from stonechat.stanza import Message, Stanza
-from stonechat_offline.stamps import sent_at
+from stonechat_offline.stamps import sent_at, stamp
 
 # New messages that wait for the old ones; further ones go to the spool, and so keep their place.
 MAX_HELD = 64
@@ -21,7 +21,7 @@ FOREVER = 2**63 - 1
 class Held:
     """A new message that waits; nobody else answers for it."""
 
-    __slots__ = ("at", "message", "octets", "others", "release")
+    __slots__ = ("at", "message", "needs_stamp", "octets", "others", "release")
 
     def __init__(self, message: Message, at: int, release: Release) -> None:
         self.message = message
@@ -29,8 +29,19 @@ class Held:
         """When it came: microseconds since the epoch."""
         self.release = release
         self.octets = len(message.to_bytes())
+        self.needs_stamp = False
+        """Whether something newer may be in the spool."""
         self.others: Sequence[Session] = ()
         """Sessions that were given the same message."""
+
+    def stamped(self, host: str) -> Message:
+        """The message, saying when it came: it is to keep its place, wherever it gets to."""
+        to = self.message.to
+        assert to is not None
+        # A copy: other sessions may have been given the very same object.
+        message = self.message.copy_for(to)
+        stamp(message, host, self.at)
+        return message
 
 
 class Backlog:
@@ -123,9 +134,7 @@ class Backlog:
     def let_go(self, before: int = FOREVER) -> None:
         """Pass on what is held, as far as it came before a time."""
         while self._held and self._held[0].at < before:
-            held = self._take()
-            self.next(held.message)
-            held.release()
+            self._pass_on(self._take())
 
     def leave(self) -> list[Held]:
         """Get out of the way; returns what is not the session's any more."""
@@ -133,8 +142,7 @@ class Backlog:
         while self._held:
             held = self._take()
             if is_for(held.message, self.session):
-                self.next(held.message)
-                held.release()
+                self._pass_on(held)
             else:
                 left.append(held)
         self.session.remove_outlet(self)
@@ -143,9 +151,15 @@ class Backlog:
     def _take(self) -> Held:
         held = self._held.popleft()
         self._octets -= held.octets
+        held.needs_stamp = self.has_newer
         if not self._held:
             self.has_newer = False
         return held
+
+    def _pass_on(self, held: Held) -> None:
+        # Should the client not acknowledge it, it comes back after what is newer.
+        self.next(held.stamped(self._host.name) if held.needs_stamp else held.message)
+        held.release()
 
 
 class Backlogs:

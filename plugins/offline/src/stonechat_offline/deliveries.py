@@ -16,7 +16,8 @@ from stonechat.session import Session
 from stonechat.stanza import Message, Stanza
 from stonechat_offline.backlog import Backlog, Backlogs, is_receiver
 from stonechat_offline.parcel import LOOK_SECONDS, Parcel
-from stonechat_offline.returns import Returns
+from stonechat_offline.pending import Pending
+from stonechat_offline.returns import WAIT_SECONDS, Returns
 from stonechat_offline.spool import Kept, Spool
 from stonechat_offline.stamps import stamp
 
@@ -31,14 +32,6 @@ COMPLAINT_SECONDS = 60.0
 
 # When the plugin stops, so long for clients to take what they were sent last.
 STOP_SECONDS = 2.0
-
-
-class _Writing:
-    """Messages of one account that are being written now."""
-
-    def __init__(self) -> None:
-        self.count = 0
-        self.is_over = Event()
 
 
 class Deliveries:
@@ -61,7 +54,11 @@ class Deliveries:
         self._under_way: dict[str, Backlog] = {}
         # Those of them for which more has come.
         self._more: set[str] = set()
-        self._writing: dict[str, _Writing] = {}
+        # Messages that are being written now.
+        self._writing = Pending()
+        # Sessions that end, and accounts of which one does.
+        self._ending: set[Session] = set()
+        self._endings = Pending()
         # Messages that the clients have, and the store did not delete so far: a page for
         # each account at most, for no more is sent before they are deleted.
         self._delivered: dict[str, set[int]] = {}
@@ -109,16 +106,24 @@ class Deliveries:
 
     def ending(self, session: Session) -> None:
         """A session ends, in this greenlet; what is held for it goes on in `closed`."""
+        self._ending.add(session)
+        self._endings.begin(session.jid.localpart)
         self._put_aside(session)
         self.returns.excuse(session)
 
     def closed(self, session: Session) -> None:
         """A session has ended, and what it has left otherwise was dealt with. May block."""
-        if self.returns.has_put_aside(session):
-            # Who gets them now has to have the older ones before.
-            if other := self.receiver(session.jid.localpart):
-                self.begin(other)
-            self.returns.give_put_aside(session)
+        localpart = session.jid.localpart
+        try:
+            if self.returns.has_put_aside(session):
+                # Who gets them now has to have the older ones before.
+                if other := self.receiver(localpart):
+                    self.begin(other)
+                self.returns.give_put_aside(session)
+        finally:
+            if session in self._ending:
+                self._ending.remove(session)
+                self._endings.end(localpart)
 
     def _mind_the_gate(self) -> None:
         if self._backlogs or self.returns:
@@ -167,15 +172,11 @@ class Deliveries:
             self._hold_back(session)
         for backlog in self._backlogs.of(localpart):
             backlog.expect_newer()
-        writing = self._writing.setdefault(localpart, _Writing())
-        writing.count += 1
+        self._writing.begin(localpart)
         try:
             yield
         finally:
-            writing.count -= 1
-            if not writing.count:
-                del self._writing[localpart]
-                writing.is_over.set()
+            self._writing.end(localpart)
             # Somebody may have become available while we wrote, too.
             self._call(localpart, anybody=True)
 
@@ -258,6 +259,8 @@ class Deliveries:
 
     def _give(self, backlog: Backlog) -> None:
         localpart = backlog.session.jid.localpart
+        # What a session that ends has not acknowledged comes into the spool, or here.
+        self._endings.wait(localpart, WAIT_SECONDS)
         while self._goes_on(backlog):
             if not backlog.client_reads:
                 if self._another_reads(backlog):
@@ -282,8 +285,8 @@ class Deliveries:
             elif messages:
                 # All the rest is newer than some of what is held.
                 backlog.let_go(messages[0].stored_at)
-            elif writing := self._writing.get(localpart):
-                writing.is_over.wait(LOOK_SECONDS)
+            elif localpart in self._writing:
+                self._writing.wait(localpart, LOOK_SECONDS)
             elif localpart not in self._more:
                 if not backlog.has_newer:
                     return

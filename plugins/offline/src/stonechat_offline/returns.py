@@ -6,28 +6,16 @@ from collections import deque
 from collections.abc import Callable, Sequence
 
 import gevent
-from gevent.event import Event
 
 from stonechat.errors import StanzaError
 from stonechat.host import Host
 from stonechat.session import Session
 from stonechat_offline.backlog import Held
-from stonechat_offline.stamps import stamp
+from stonechat_offline.pending import Pending
 
 # What is newer waits no longer for them, and neither does who stops the plugin.
 WAIT_SECONDS = 5.0
 STOP_SECONDS = 2.0
-
-
-class _Turn:
-    """Messages of one account go on, or are about to."""
-
-    def __init__(self) -> None:
-        self.sessions = 0
-        """How many they were held for."""
-        self.is_over = Event()
-        self.excused: set[object] = set()
-        """Greenlets that do not wait for it."""
 
 
 class Returns:
@@ -38,27 +26,29 @@ class Returns:
         self._changed = changed
         # Of sessions that end: they go on when what these have left otherwise has gone on.
         self._put_aside: dict[Session, Sequence[Held]] = {}
-        self._turns: dict[str, _Turn] = {}
+        self._pending = Pending()
+        # Greenlets that do not wait for them.
+        self._excused: dict[Session, object] = {}
 
     def __bool__(self) -> bool:
-        return bool(self._turns)
+        return bool(self._pending)
 
     def wait(self, localpart: str) -> None:
         """Wait until all that is older than a message to this account has gone on."""
-        turn = self._turns.get(localpart)
-        if turn is not None and gevent.getcurrent() not in turn.excused:
-            turn.is_over.wait(WAIT_SECONDS)
+        if localpart in self._pending and gevent.getcurrent() not in self._excused.values():
+            self._pending.wait(localpart, WAIT_SECONDS)
 
     def excuse(self, session: Session) -> None:
         """What is sent by this greenlet because a session ends does not wait for that end."""
         if session in self._put_aside:
-            self._turns[session.jid.localpart].excused.add(gevent.getcurrent())
+            self._excused[session] = gevent.getcurrent()
 
     def put_aside(self, session: Session, messages: Sequence[Held]) -> None:
         """A session is over; these go on by `give_put_aside`."""
         if messages:
             self._put_aside[session] = messages
-            self._begin(session)
+            self._pending.begin(session.jid.localpart)
+            self._changed()
 
     def has_put_aside(self, session: Session) -> bool:
         return session in self._put_aside
@@ -68,7 +58,9 @@ class Returns:
         try:
             self._give(session, messages)
         finally:
-            self._end(session)
+            self._excused.pop(session, None)
+            self._pending.end(session.jid.localpart)
+            self._changed()
 
     def give(self, session: Session, messages: Sequence[Held]) -> None:
         """Give these on now. May block."""
@@ -84,20 +76,7 @@ class Returns:
         for session in list(self._put_aside):
             self.give_put_aside(session)
         with gevent.Timeout(STOP_SECONDS, False):
-            for turn in list(self._turns.values()):
-                turn.is_over.wait()
-
-    def _begin(self, session: Session) -> None:
-        self._turns.setdefault(session.jid.localpart, _Turn()).sessions += 1
-        self._changed()
-
-    def _end(self, session: Session) -> None:
-        turn = self._turns[session.jid.localpart]
-        turn.sessions -= 1
-        if not turn.sessions:
-            del self._turns[session.jid.localpart]
-            self._changed()
-            turn.is_over.set()
+            self._pending.wait_for_all()
 
     def _give(self, session: Session, messages: Sequence[Held]) -> None:
         left = deque(messages)
@@ -117,12 +96,7 @@ class Returns:
             return  # they have it, or answer for it
         if self._host.first("stonechat_message_unhandled", session=session, message=message):
             return
-        to = message.to
-        assert to is not None
-        # A copy: other sessions may have been given the very same object.
-        again = message.copy_for(to)
-        stamp(again, self._host.name, held.at)
         try:
-            self._host.redeliver(again)
+            self._host.redeliver(held.stamped(self._host.name))
         except StanzaError as error:
             self._host.bounce(message, error)

@@ -14,9 +14,14 @@ from stonechat_roster.marks import interested_sessions, marks_of
 from stonechat_roster.shared import Shared
 from stonechat_roster.sharing import INCOMPLETE, NOTHING, SharedRoster
 
+_CHANGED = "stonechat_roster_changed"
+
 
 class Pushes:
-    """Sends pushes. What clients answer to them changes nothing, so nobody waits for it."""
+    """Sends pushes. What clients answer to them changes nothing, so nobody waits for it.
+
+    Plugins are told of the same changes.
+    """
 
     def __init__(self, host: Host, shared: Shared) -> None:
         self._host = host
@@ -35,6 +40,8 @@ class Pushes:
 
     def contacts(self, localpart: str, roster: Roster, contacts: Sequence[JID]) -> None:
         """The same of several contacts at once, by the whole roster."""
+        if self._host.has_hook(_CHANGED):
+            self._tell_plugins(localpart, roster, contacts)
         sessions = interested_sessions(self._host, localpart)
         if not sessions:
             return
@@ -52,6 +59,13 @@ class Pushes:
                 else:
                     push = push.copy_for(session.jid)
                 session.send(push)
+
+    def _tell_plugins(self, localpart: str, roster: Roster, contacts: Sequence[JID]) -> None:
+        account = JID.make(localpart, self._host.name)
+        version = version_text(roster.version, roster.suffix)
+        for contact in contacts:
+            query = query_element(version, item_element(roster, contact))
+            self._host.notify(_CHANGED, account=account, query=query)
 
 
 def item_element(roster: Roster, contact: JID) -> Element:

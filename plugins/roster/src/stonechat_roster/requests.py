@@ -53,9 +53,11 @@ class Requests:
         """The roster, or what has changed since the version that the client has (2.6.3)."""
         account = self._owner(iq)
         known = _query(iq).get("ver")
-        session = self._host.session(cast(JID, iq.from_))
+        sender = cast(JID, iq.from_)
+        session = self._host.session(sender)
         if session is None:
-            return None
+            # The account's own bare JID is that of no client: another plugin asks for it.
+            return None if sender.resource else self._for_the_account(account, known)
         roster = self._store.told(account.localpart)
         changed = _changed_since(roster, known)
         items: list[Element] = []
@@ -73,6 +75,16 @@ class Requests:
             session.send(iq.result())
             _push_all(session, roster, changed)
         return IGNORE
+
+    def _for_the_account(self, account: JID, known: str) -> Element | None:
+        """The roster for a plugin; whole unless the version is the newest.
+
+        There is no session to bring up to date by pushes, and none that now wants them.
+        """
+        if known and _changed_since(self._store.roster(account.localpart), known) == []:
+            return None
+        roster, items = self._written(account.localpart)
+        return query_element(version_text(roster.version, roster.suffix), *items)
 
     def _written(self, localpart: str) -> tuple[Roster, list[Element]]:
         """A roster and all its items, as it is when this returns."""

@@ -11,6 +11,7 @@ from stonechat.session import Session
 from stonechat_roster.audience import Audience, Rule
 from stonechat_roster.broadcast import Broadcast
 from stonechat_roster.items import Item
+from stonechat_roster.marks import marks_of
 from stonechat_roster.pushes import Pushes
 from stonechat_roster.shared import Shared
 from stonechat_roster.states import APPROVED, BOTH, FROM, OUT, SUBSCRIPTIONS, TO
@@ -77,6 +78,13 @@ class RosterService:
             for session in self._host.sessions(localpart)
             for jid in self._broadcast.directed_by(session)
         ]
+
+    def has_roster(self, session: Session) -> None:
+        """A client has got the roster by other means than its request to us (XEP-0355).
+
+        From now on it is told of changes.
+        """
+        marks_of(session).is_interested = True
 
     # Presence
 

@@ -1,0 +1,222 @@
+"""A stream that we open to another server: TLS, our certificate, and else what plugins prove."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from stonechat.core.server_owner import Owner
+from stonechat.core.server_stream import ServerStreamBase
+from stonechat.errors import StanzaError, StreamError
+from stonechat.federation import Pair
+from stonechat.namespaces import NS_SASL, NS_TLS
+from stonechat.net.poller import WRITE
+from stonechat.protocol import s2s
+from stonechat.protocol.s2s import (
+    EXTERNAL,
+    Features,
+    InitiatingStream,
+    S2SEvent,
+    SaslAccepted,
+    SaslChallenged,
+    SaslRefused,
+    StartTls,
+    StreamOpened,
+    TlsRefused,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from stonechat.core.virtual_host import VirtualHost
+    from stonechat.net.connection import Connection
+    from stonechat.net.resolver import Target
+    from stonechat.net.tls import TlsSocket
+    from stonechat.xml import Element
+
+
+class OutgoingStream(ServerStreamBase):
+    """The initiating side of a server's stream, on a connection that `start` begins to read.
+
+    The first `pair` has to be authorized within `timeout` seconds. What the plugins of
+    `host` prove for further pairs has no deadline here. An `idle_timeout` of 0 is none.
+    """
+
+    is_outgoing: ClassVar[bool] = True
+
+    def __init__(
+        self,
+        owner: Owner,
+        host: VirtualHost,
+        pair: Pair,
+        connection: Connection,
+        target: Target,
+        *,
+        timeout: float,
+        idle_timeout: float,
+    ) -> None:
+        self._peer = InitiatingStream(owner.limits.stanza_bytes_before_auth)
+        super().__init__(
+            owner,
+            connection,
+            self._peer,
+            host=host,
+            pair=pair,
+            timeout=timeout,
+            idle_timeout=idle_timeout,
+        )
+        self.target = target
+        self.is_for_questions = False
+        """Whether nothing is to be proven on it: set before the start."""
+        self._host = host
+        self._is_settled = False  # whether TLS is, so that plugins may speak
+        self._has_responded = False
+
+    def start(self) -> None:
+        """Open the stream."""
+        connection = self._connection
+        if self.target.tls:
+            connection.tls = self._make_tls(["xmpp-server"])  # XEP-0368
+            connection.start(self)
+            # Who connects speaks first.
+            connection.handle(WRITE)
+        else:
+            connection.start(self)
+            self._send_header()
+
+    def prove(self, pair: Pair) -> bool:
+        """Have the plugins prove a further pair; False if that cannot be here.
+
+        Else the owner hears that it is authorized, or refused. May block.
+        """
+        if not self._is_settled or not self.is_open or self.fault_of(pair):
+            return False
+        try:
+            answer = self._host.first("stonechat_prove_domain", {"stream": self, "pair": pair})
+        except StanzaError as error:
+            self._refused(pair, error)
+            return True
+        return answer is True
+
+    # The connection's handler
+
+    def tls_established(self) -> None:
+        super().tls_established()
+        self._send_header()
+
+    # Events
+
+    def _negotiate(self, event: S2SEvent) -> None:
+        match event:
+            case StreamOpened():
+                self.id = event.id
+                self.speaks_dialback = event.speaks_dialback
+                if event.is_old:
+                    self._offered(())
+            case Features():
+                self._offered(event.elements)
+            case StartTls():
+                self._connection.start_tls(self._make_tls())
+                self._connection.handle(WRITE)
+            case TlsRefused():
+                self._fail_own("it offers TLS, but does not begin it")
+            case SaslChallenged():
+                self._respond()
+            case SaslRefused():
+                self._sasl_refused(event)
+            case SaslAccepted():
+                self._protocol.authenticated()
+                self._send_header()
+
+    def _offered(self, features: Sequence[Element]) -> None:
+        self._features = tuple(features)
+        if self._protocol.is_authenticated:
+            self.authorize(self.pair, EXTERNAL)
+            if not self.is_admitted:
+                self._fail_own(self.fault_of(self.pair))
+        elif not self.is_secure and any(each.namespace == NS_TLS for each in features):
+            self._write(self._peer.ask_tls())
+        else:
+            self._settled()
+
+    def _settled(self) -> None:
+        """TLS is in force, or not to be had."""
+        fault = self.fault_of(self.pair)
+        if fault:
+            self._fail_own(fault)
+            return
+        self._is_settled = True
+        if self.is_for_questions:
+            self._owner.opened(self)
+            return
+        self._host.notify("stonechat_server_stream_opened", {"stream": self})
+        if self.is_open:
+            self._owner.opened(self)
+        if not self.is_open:
+            return
+        if self._takes_external and self._owner.certificate_of(self.pair.local):
+            self._write(self._peer.authenticate(self.pair.local))
+        elif not self.prove(self.pair):
+            self._fail_own("it does not take our certificate, and nothing else can prove us")
+
+    def _check_element(self) -> None:
+        if not self._is_settled:
+            raise StreamError("policy-violation", "This is too early.")
+
+    def _send_header(self) -> None:
+        self._header_sent = True
+        self.id = ""
+        self.speaks_dialback = False
+        self._features = ()
+        self._write(
+            s2s.header(from_=self.pair.local, to=self.pair.remote, lang=self._host.language)
+        )
+
+    # TLS
+
+    def _make_tls(self, alpn: Sequence[str] = ()) -> TlsSocket:
+        owner, pair = self._owner, self.pair
+        return owner.connector.connect(
+            self._connection.descriptor,
+            pair.remote,
+            host=owner.certificate_of(pair.local),
+            alpn=alpn,
+        )
+
+    # SASL
+
+    @property
+    def _takes_external(self) -> bool:
+        return self.is_secure and any(
+            mechanism.text == EXTERNAL
+            for feature in self._features
+            if feature.namespace == NS_SASL and feature.name == "mechanisms"
+            for mechanism in feature.find_all("mechanism")
+        )
+
+    def _respond(self) -> None:
+        if self._has_responded:
+            self._fail_own("it asks for more than our certificate")
+            return
+        self._has_responded = True
+        self._write(self._peer.respond(self.pair.local))
+
+    def _sasl_refused(self, refusal: SaslRefused) -> None:
+        told = f"{refusal.condition}: {refusal.text}".removesuffix(": ")
+        self._log.info("certificate refused", **self._who(), address=self.address, reason=told)
+        # XEP-0178, 3: the peer may yet let us prove it by dialback.
+        if not self.prove(self.pair):
+            self._fail_own(f"it does not take our certificate: {told}")
+
+    # The end
+
+    def _fail_own(self, reason: str) -> None:
+        """What the stream was opened for cannot be (8.3.3.17: negotiation fails)."""
+        self._reason = self._reason or reason
+        text = f"No stream to {self.pair.remote} can be opened: {reason}."
+        self._refused(self.pair, StanzaError("remote-server-timeout", text))
+        self.close()
+
+    def _too_late(self) -> None:
+        if not self.is_admitted:
+            self._reason = self._reason or "the negotiation took too long"
+        super()._too_late()
