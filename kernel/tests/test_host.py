@@ -63,3 +63,11 @@ def test_a_session_stands_for_the_address_that_it_connects_from(server):
     assert not capulet.allows("at-home", outside.jid)
     assert not capulet.allows("at-home", inside.bare)
     assert capulet.allows("at-home", outside.jid, "192.0.2.8")
+
+
+def test_a_domain_is_ours_if_a_host_or_a_plugin_answers_for_it(server, capulet):
+    server.host("montague.example")
+    capulet.register_route("*.rooms.capulet.example", lambda stanza: None)
+    ours = ["capulet.example", "montague.example", "verona.rooms.capulet.example"]
+    others = ["tybalt.example", "rooms.capulet.example", "x.capulet.example", ""]
+    assert [domain for domain in [*ours, *others] if capulet.serves(domain)] == ours

@@ -16,6 +16,7 @@ from stonechat.core import (
     ledger,
     requests,
     s2s_incoming,
+    s2s_inquiries,
     s2s_link,
     s2s_links,
     s2s_manager,
@@ -152,6 +153,11 @@ def _servers() -> list[Bound]:
             "Of `federation.connecting`, what streams to one domain may take",
             f"1/{s2s_setup.PARTS_OF_PLACES}",
             "more wait in line",
+        ),
+        Bound(
+            "Servers that plugins ask something at the same time (`host.server_stream`)",
+            str(s2s_inquiries.MOST_INQUIRIES),
+            "`resource-constraint` for the plugin that asks",
         ),
         Bound(
             "Streams from one domain",

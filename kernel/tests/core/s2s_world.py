@@ -32,6 +32,7 @@ class Stream:
         self.is_secure = True
         self.is_bidirectional = False
         self.is_gone = False
+        self.peer_error = ""
         self.authorized_pairs = frozenset()
         self.takes_stanzas = True
         self.sent = []

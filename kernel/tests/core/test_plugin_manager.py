@@ -580,10 +580,13 @@ def test_a_plugin_has_a_secret_for_each_purpose_that_outlives_a_restart(server, 
             capulet.plugin("one").host.secret("links"),
             capulet.plugin("other").host.secret("tokens"),
             montague.plugin("one").host.secret("tokens"),
+            capulet.plugin("one").host.secret("tokens", of_all_hosts=True),
+            capulet.plugin("other").host.secret("tokens", of_all_hosts=True),
         ]
 
     first = secrets()
-    assert [len(secret) for secret in first] == [32] * 4
-    assert len(set(first)) == 4
+    assert [len(secret) for secret in first] == [32] * 6
+    assert len(set(first)) == 6
+    assert montague.plugin("one").host.secret("tokens", of_all_hosts=True) == first[4]
     server.restart()
     assert secrets() == first

@@ -36,6 +36,7 @@ STANDARD = {
     "register": "users change their password, or leave",
     "adhoc": "administrators find their commands in their client",
     "announce": "and can tell everybody something",
+    "dialback": "other servers make sure that it is us, without our certificate",
     "ping": "clients and server see whether the other is still there",
     "last": "when a contact was last here",
     "time": "what time it is here",

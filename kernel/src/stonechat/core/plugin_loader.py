@@ -32,6 +32,7 @@ _OURS: dict[Kind, dict[str, str]] = {
             "cputime",
             "csi",
             "delegation",
+            "dialback",
             "disco",
             "echo",
             "extdisco",
