@@ -180,6 +180,29 @@ def test_a_domain_that_is_gone_meanwhile_opens_no_stream(server):
     assert world.s2s.links == {}
 
 
+@pytest.mark.parametrize("is_bidirectional", [True, False])
+def test_a_stream_that_is_not_needed_any_more_is_closed_unless_the_peer_may_use_it(
+    world, is_bidirectional
+):
+    world.say("1")
+    ours, theirs = world.stream(), world.incoming(is_bidirectional=True)
+    ours.is_bidirectional = is_bidirectional
+    theirs.authorize()
+    assert theirs.ids == ["1"]
+    # It may have let us in, and have sent something before we hear of that (XEP-0288).
+    assert ours.is_open is is_bidirectional
+    assert world.s2s.figures.connecting == 0
+
+
+def test_a_stream_for_both_directions_ends_when_it_takes_too_long(world):
+    world.say("1")
+    ours = world.stream()
+    ours.is_bidirectional = True
+    world.pass_(61)
+    assert world.errors() == [("1", "remote-server-timeout", "wait")]
+    assert not ours.is_open
+
+
 # Sharing (XEP-0220, multiplexing)
 
 
@@ -228,6 +251,21 @@ def test_where_the_peer_refuses_it_the_pair_gets_a_stream_of_its_own(shared):
     shared.settle()
     assert shared.s2s.figures.refused == 1
     assert shared.first.is_open
+
+
+@pytest.mark.parametrize("is_good", [True, False])
+def test_a_stream_for_both_directions_is_shared_if_the_certificate_is_for_the_domain(
+    shared, is_good
+):
+    stream = shared.first
+    stream.proves = True
+    stream.is_bidirectional = True
+    stream.has_certificate_of = lambda remote: remote == REMOTE and is_good
+    shared.route("1", local="verona.example")
+    shared.settle()
+    # Else the peer would have a say for it by no more than our own proof (XEP-0288).
+    assert stream.proofs == ([VERONA] if is_good else [])
+    assert len(shared.ways.streams) == (1 if is_good else 2)
 
 
 def test_it_may_be_refused_at_once(shared):

@@ -49,6 +49,7 @@ _OURS: dict[Kind, dict[str, str]] = {
             "push",
             "register",
             "roster",
+            "s2s_bidi",
             "sasl2",
             "service_log",
             "shared_roster",

@@ -92,7 +92,10 @@ class Setups:
         return setup
 
     def end(self, setup: Setup, stream: ServerStreamBase | None = None) -> None:
-        """It is over, and `stream` came of it; any other that was its own is closed."""
+        """It is over, and `stream` came of it; any other that was its own is closed.
+
+        But for one for both directions, which its peer may use before we know that it is open.
+        """
         self._end(setup, stream)
         self.let_in()
 
@@ -121,8 +124,12 @@ class Setups:
             greenlet.kill(block=False)
         own = None if setup.shares else setup.stream
         self._let_go(setup)
-        if own is not None and own is not stream:
-            own.close()
+        if own is None or own is stream:
+            return
+        if stream is not None and own.is_bidirectional:
+            # Its peer may have let us in by now, and have sent something already.
+            return
+        own.close()
 
     # What becomes of streams
 
@@ -213,8 +220,7 @@ class Setups:
     def _share(self, setup: Setup, streams: Iterable[ServerStreamBase]) -> bool:
         """Whether a stream that is there may do, once its peer has been shown another proof."""
         pair = setup.link.pair
-        # What the peer has opened it has for itself, but for what both know (XEP-0288).
-        fit = [s for s in streams if s.is_outgoing and s.is_open and not s.fault_of(pair)]
+        fit = [stream for stream in streams if _may_carry(stream, pair)]
         for stream in fit[:MOST_ASKED]:
             setup.stream = stream
             setup.patience = self._manager.timers.add(SHARING_SECONDS, self._try_alone, setup)
@@ -247,6 +253,15 @@ class Setups:
         patience, setup.patience = setup.patience, None
         if patience is not None:
             patience.cancel()
+
+
+def _may_carry(stream: ServerStreamBase, pair: Pair) -> bool:
+    """Whether a stream may be asked to take a further pair."""
+    # What the peer has opened it has for itself, but for what both know (XEP-0288).
+    if not stream.is_outgoing or not stream.is_open or stream.fault_of(pair):
+        return False
+    # With the pair its peer gets a say for the domain, and a dialback of ours is no proof of it.
+    return not stream.is_bidirectional or stream.has_certificate_of(pair.remote)
 
 
 def failure_of(error: Exception, pair: Pair, log: FilteringBoundLogger) -> Failure:

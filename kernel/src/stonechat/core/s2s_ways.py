@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from stonechat.net.connection import Connection
+from stonechat.net.shaper import Shaper
 
 if TYPE_CHECKING:
     from stonechat.core.config_types import Configuration
@@ -85,6 +86,10 @@ class Ways:
             node.timers,
             configuration.limits.unsent_bytes,
         )
+        rate = configuration.limits.rate
+        if rate:
+            # Of a stream for both directions the peer sends as much as over one of its own.
+            connection.shaper = Shaper(rate, rate)
         return OutgoingStream(
             owner,
             host,
