@@ -74,8 +74,7 @@ def _local() -> list[Shown]:
 def _kernel() -> list[Shown]:
     found = []
     for name, command in sorted(kernel_commands().items()):
-        # The one group of the kernel's: `stonechat plugin list`.
-        words = name.replace("plugin-", "plugin ", 1)
+        words = _as_typed(name)
         found.append(Shown(words, click_command(words, command), command.help))
     return found
 
@@ -85,8 +84,15 @@ def _of_plugins() -> Iterator[Shown]:
         for function in vars(plugin.cls).values():
             command = declaration(function) if callable(function) else None
             if command is not None:
-                made = click_command(command.name, command, ["one that has the plugin"])
-                yield Shown(command.name, made, command.help, plugin.name)
+                words = _as_typed(command.name)
+                made = click_command(words, command, ["one that has the plugin"])
+                yield Shown(words, made, command.help, plugin.name)
+
+
+def _as_typed(name: str) -> str:
+    """A command in a group is two words: `stonechat plugin list`."""
+    group = next((group for group in app.GROUPS if name.startswith(group)), "")
+    return f"{group[:-1]} {name.removeprefix(group)}" if group else name
 
 
 def _section(commands: list[Shown]) -> str:

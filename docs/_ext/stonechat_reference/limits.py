@@ -12,9 +12,11 @@ from stonechat.core import (
     client_wire,
     control,
     control_wire,
+    examiner,
     iq_dispatcher,
     ledger,
     requests,
+    s2s_doctor,
     s2s_incoming,
     s2s_inquiries,
     s2s_link,
@@ -179,6 +181,16 @@ def _servers() -> list[Bound]:
             "How often what a lost stream has left is sent again",
             f"{s2s_links.MOST_RETURNS}, unless a stream holds for {_seconds(s2s_links.LONG_LIFE)}",
             "it is answered with `remote-server-timeout`",
+        ),
+        Bound(
+            "Domains that are examined at the same time (`host.examine_server`)",
+            str(examiner.MOST_AT_ONCE),
+            "`resource-constraint` for who asks",
+        ),
+        Bound(
+            "Time for one step of an examination, and for all of them",
+            f"{_seconds(s2s_doctor.STEP_SECONDS)}, {_seconds(s2s_doctor.TOTAL_SECONDS)}",
+            "the step has failed, the rest is skipped",
         ),
         Bound(
             "Time for what waits, when the server stops",

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
 
     from stonechat.commands import Command
+    from stonechat.examination import Finding
     from stonechat.federation import Pair, ServerStream
 
 __all__ = ["Figures", "Gate", "Host", "Timer"]
@@ -96,6 +97,7 @@ class Kernel(Protocol):
     def has_hook(self, hook: str) -> bool: ...
     def commands(self, caller: JID | None) -> list[Command]: ...
     def run_command(self, name: str, arguments: dict[str, Any], caller: JID) -> Any: ...
+    def examine_server(self, domain: str) -> list[Finding]: ...
     def figures(self, all_hosts: bool) -> Figures: ...
     def now(self) -> int: ...
     def monotonic(self) -> float: ...
@@ -346,6 +348,15 @@ class Host:
         another where it failed. It is logged, but for secrets and texts.
         """
         return self._kernel.run_command(name, arguments, caller)
+
+    def examine_server(self, domain: str) -> list[Finding]:
+        """Find out why another domain's server can be spoken to, or not: DNS, TLS, proofs.
+
+        It may be a domain of ours, which is then seen as others see it. Streams in service
+        are left alone. Blocks, for half a minute at most. CommandError for what is no domain,
+        and while too many are being examined.
+        """
+        return self._kernel.examine_server(domain)
 
     def figures(self, *, all_hosts: bool = False) -> Figures:
         """How many use this host now, or all hosts of the node together. May block."""

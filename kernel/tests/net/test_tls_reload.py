@@ -104,3 +104,33 @@ def test_a_connector_reads_its_files_again_too(wire, contexts, authority):
         connector.reload()
     _, client = wire.connect(contexts, connector, client_host="romeo.example")
     assert client.is_established
+
+
+def test_what_is_renewed_pair_by_pair_keeps_those_that_cannot_be_used(
+    wire, contexts, connector, pairs, authority
+):
+    before = contexts.certificates
+    renew(authority, pairs["montague.example"], "montague.example")
+    pairs["capulet.example"].key.write_bytes(b"")
+    [problem] = contexts.renew()
+    assert problem.startswith(f"{pairs['capulet.example'].key}: ")
+    assert contexts.certificates["capulet.example"] == before["capulet.example"]
+    for host in ("capulet.example", "montague.example"):
+        _, client = wire.connect(contexts, connector, host)
+        assert client.peer_certificate == contexts.certificates[host]
+        assert (client.peer_certificate == before[host]) is (host == "capulet.example")
+    assert set(contexts.changes()) == {pairs["capulet.example"].key}
+
+
+def test_authorities_that_cannot_be_read_leave_all_as_it_was(wire, authority):
+    pair = authority.issue("romeo.example")
+    trusted = authority.write(authority.path.read_bytes())
+    connector = TlsConnector({"romeo.example": pair}, trust=trusted)
+    trusted.write_bytes(b"")
+    assert connector.renew() == [f"{trusted}: no certificates of authorities can be read from it"]
+    assert connector.stale()
+    server = TlsContexts(
+        {"capulet.example": authority.issue("capulet.example")}, "capulet.example"
+    )
+    _, client = wire.connect(server, connector)
+    assert client.verify_error == ""

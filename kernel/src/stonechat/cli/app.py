@@ -15,6 +15,9 @@ from stonechat.cli.exit_codes import HELP, INTERNAL, OK, USAGE, Failure
 from stonechat.cli.options import config_option, json_option
 from stonechat.cli.output import show_error
 
+# Commands of the running server whose names begin so are typed as two words.
+GROUPS = ("plugin-", "doctor-")
+
 
 def run(arguments: list[str]) -> int:
     """Carry out a command line; returns the exit status."""
@@ -81,7 +84,8 @@ class _Commands(click.Group):
         if cmd_name in plugins:
             command, hosts = plugins[cmd_name]
             return click_command(shown, command, hosts)
-        raise click.UsageError(f"There is no command {cmd_name!r}{self._hint(cmd_name)}")
+        more = " The plugins at work have none of this name." if self._prefix else ""
+        raise click.UsageError(f"There is no command {cmd_name!r}{self._hint(cmd_name)}{more}")
 
     def _hint(self, name: str) -> str:
         from stonechat.spelling import nearest
@@ -91,7 +95,7 @@ class _Commands(click.Group):
 
     def _is_ours(self, name: str) -> bool:
         # What is in a group of its own is not shown twice.
-        return bool(self._prefix) or not name.startswith("plugin-")
+        return bool(self._prefix) or not name.startswith(GROUPS)
 
     def _of_kernel(self) -> dict[str, Any]:
         from stonechat.cli.remote import kernel_commands
@@ -148,6 +152,9 @@ def _application() -> click.Group:
         )
     )
     application.add_command(plugin)
+    application.add_command(
+        _Commands("doctor", "doctor-", help="Find out what is wrong, and what to do about it.")
+    )
     database = click.Group("db", help="The database, also while no server is running.")
     for name, sentence, function, parameters in _DATABASE:
         database.add_command(_local(name, sentence, function, parameters))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from stonechat.core.admin import NodeCommands, SessionCommands, StoreCommands
 from stonechat.core.admin_accounts import AccountCommands
+from stonechat.core.admin_doctor import DoctorCommands
 from stonechat.core.admin_federation import FederationCommands
 from stonechat.core.admin_plugins import PluginCommands
 
@@ -14,5 +15,6 @@ COMMAND_CLASSES = (
     AccountCommands,
     PluginCommands,
     FederationCommands,
+    DoctorCommands,
     StoreCommands,
 )

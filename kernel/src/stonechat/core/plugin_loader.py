@@ -50,6 +50,7 @@ _OURS: dict[Kind, dict[str, str]] = {
             "register",
             "roster",
             "s2s_bidi",
+            "s2s_doctor",
             "sasl2",
             "service_log",
             "shared_roster",

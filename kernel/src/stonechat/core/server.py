@@ -31,6 +31,7 @@ from stonechat.core.config_model import Watchdog as WatchdogOptions
 from stonechat.core.config_types import Configuration, HostConfiguration
 from stonechat.core.control import ControlSocket
 from stonechat.core.control_wire import socket_path
+from stonechat.core.examiner import Examiner
 from stonechat.core.host_commands import HostCommands
 from stonechat.core.ledger import Ledger
 from stonechat.core.listening_port import ListeningPort
@@ -90,6 +91,7 @@ class Server:
         self.ports: list[ListeningPort] = []
         self.contexts: TlsContexts | None = None
         self.certificate_watch = CertificateWatch(self, self._context_sets)
+        self.examiner = Examiner(self)
         self.books: AddressLimits[Connection] = AddressLimits()
         self.set_bounds(configuration.limits)
         self.started_at = 0
@@ -241,6 +243,7 @@ class Server:
         )
         host.accounts = self.make_accounts(host, configuration)
         host.host_commands = HostCommands(host, self.commands, lambda: self.configuration.access)
+        host.examiner = self.examiner
         host.plugins = HostPlugins(
             host, self.commands, self.configuration.limits.plugin_errors_per_minute
         )

@@ -31,10 +31,12 @@ if TYPE_CHECKING:
     from stonechat.cluster import Cluster
     from stonechat.commands import Command
     from stonechat.core.component_stream import Acceptance
+    from stonechat.core.examiner import Examiner
     from stonechat.core.host_commands import HostCommands
     from stonechat.core.plugin_manager import HostPlugins
     from stonechat.core.router import Router
     from stonechat.core.s2s_manager import S2SManager
+    from stonechat.examination import Finding
     from stonechat.federation import Pair, ServerStream
     from stonechat.host import Figures
     from stonechat.net.timers import TimerWheel
@@ -125,6 +127,7 @@ class VirtualHost:
         self.accounts: HostAccounts
         self.plugins: HostPlugins
         self.host_commands: HostCommands
+        self.examiner: Examiner
 
     def iq_table(self, component: Component) -> IqTable:
         for table in (self.local_iq, self.account_iq):
@@ -188,6 +191,9 @@ class VirtualHost:
 
     def run_command(self, name: str, arguments: Mapping[str, Any], caller: JID) -> Any:
         return self.host_commands.run(name, arguments, caller)
+
+    def examine_server(self, domain: str) -> list[Finding]:
+        return self.examiner.examine(self, domain)
 
     def figures(self, all_hosts: bool) -> Figures:
         return count_users(self.hosts.values() if all_hosts else [self], self.uptime())
