@@ -9,6 +9,7 @@ certificate (SASL EXTERNAL). Others are plugins', which meet a stream by these h
     stonechat_server_stream_elements     what is no stanza, on streams of both directions
     stonechat_server_stream_opened       a peer's features have come; we may say something
     stonechat_prove_domain               prove to a peer that a domain is ours
+    stonechat_server_stream_authorized   a pair is proven; stanzas may pass
     stonechat_server_stream_closed       the stream is over
 """
 
@@ -41,8 +42,15 @@ class Pair(NamedTuple):
 class Keeper(Protocol):
     """Keeps what was sent over a stream until the peer has acknowledged it (XEP-0198)."""
 
+    @property
+    def takes_stanzas(self) -> bool:
+        """Whether there is room for more; until `ServerStream.flow` stanzas wait elsewhere."""
+
     def sent(self, stanza: Stanza) -> None:
         """Written to the stream; called in the order of the writes. Must not block."""
+
+    def receiving(self, stanza: Stanza) -> None:
+        """A stanza of the peer's is about to be handled: whoever holds it does so after this."""
 
     def received(self, stanza: Stanza) -> None:
         """A stanza of the peer's was handled."""
@@ -123,6 +131,9 @@ class ServerStream(Protocol):
 
     def make_bidirectional(self) -> None:
         """Both sides have agreed to it (XEP-0288); before the first pair is authorized."""
+
+    def flow(self) -> None:
+        """The keeper takes stanzas again: what waits leaves."""
 
     def send_element(self, element: Element) -> None:
         """Queue what is no stanza; in the namespace jabber:client for jabber:server."""

@@ -674,6 +674,20 @@ def stonechat_prove_domain(stream: ServerStream, pair: Pair) -> bool | None:
 
 
 @notices
+def stonechat_server_stream_authorized(stream: ServerStream, pair: Pair) -> None:
+    """A pair is proven, on a stream of either direction; once for each pair.
+
+    On an outgoing stream what waits for the pair leaves after this: what has to come before
+    all stanzas is sent here, such as `<enable/>` (XEP-0198). After a proof by certificate the
+    features in `stream.features` are those that came behind it; an incoming stream's peer
+    has got its features. The stream may be closed here. Asked are the plugins of the host
+    in the headers, whichever the pair is.
+
+    Since 0.1.
+    """
+
+
+@notices
 def stonechat_server_stream_closed(stream: ServerStream) -> None:
     """A stream between servers is over, whoever ended it.
 

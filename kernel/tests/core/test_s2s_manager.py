@@ -12,7 +12,9 @@ from s2s_world import LOCAL, PAIR, REMOTE, Stream, World, no_such_domain
 from stonechat.commands import CommandError
 from stonechat.core.metrics import render
 from stonechat.core.s2s_manager import PATIENCE
+from stonechat.custody import Custody
 from stonechat.federation import Pair
+from stonechat.jid import JID
 from stonechat.stanza import Message
 
 
@@ -241,6 +243,20 @@ def test_what_does_not_leave_in_time_is_answered(world):
     assert world.errors() == [("1", "remote-server-timeout", "wait")]
     assert world.s2s.links == {}
     assert PATIENCE < 10
+
+
+@pytest.mark.parametrize("is_stopping", [True, False])
+def test_a_client_counts_what_was_answered_unless_the_server_stops(world, is_stopping):
+    world.ways.dns[REMOTE] = Event()
+    message = Message(to=JID.make("romeo", REMOTE), from_=world.juliet.jid, id="1")
+    message.custody = Custody()
+    world.server.kernel.router.route(message)
+    world.settle()
+    assert message.custody.is_held
+    world.server.kernel.is_stopping = is_stopping
+    world.s2s.drain(clock(0.1))
+    world.server.kernel.is_stopping = False
+    assert message.custody.is_held == is_stopping
 
 
 def test_without_time_what_waits_is_dropped_and_counted(world):

@@ -298,6 +298,8 @@ def test_what_was_sent_is_not_kept_for_ever(server, manager, outgoing):
 class Holding:
     """A keeper whose peer acknowledges nothing."""
 
+    takes_stanzas = True
+
     def __init__(self):
         self.kept = []
 

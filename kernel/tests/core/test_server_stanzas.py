@@ -261,6 +261,8 @@ def test_a_forwarded_message_leaves_as_it_was(manager):
 
 
 class Keeper:
+    takes_stanzas = True
+
     def __init__(self):
         self.passed = []
         self.fault = None
@@ -269,6 +271,9 @@ class Keeper:
         if self.fault is not None:
             raise self.fault
         self.passed.append(("sent", stanza.body))
+
+    def receiving(self, stanza):
+        self.passed.append(("receiving", stanza.body))
 
     def received(self, stanza):
         if self.fault is not None:
@@ -298,7 +303,14 @@ def test_a_keeper_hears_of_all_that_passes(manager, both):
     both.send(message(JULIET, ROMEO, "2"))
     both.send(f"<message to='a\u00a0b@capulet.example' from='{ROMEO}'><body>3</body></message>")
     manager.stream.send(message(body="4"))
-    assert keeper.passed == [("sent", "1"), ("received", "2"), ("received", "3"), ("sent", "4")]
+    assert keeper.passed == [
+        ("sent", "1"),
+        ("receiving", "2"),
+        ("received", "2"),
+        # Nobody gets what is malformed, so nobody holds it.
+        ("received", "3"),
+        ("sent", "4"),
+    ]
     both.drop()
     assert [stanza.body for stanza in manager.left] == ["1", "4"]
 
@@ -309,6 +321,14 @@ def test_a_keeper_that_fails_ends_the_stream(server, manager, both):
     both.send(message(JULIET, ROMEO))
     assert both.closed_with() == "internal-server-error"
     assert manager.left == ()
+
+
+def test_so_it_does_before_a_stanza_is_handled(server, manager, both, juliet):
+    server.expect_errors()
+    manager.stream.keeper.receiving = lambda stanza: 1 / 0
+    both.send(message(JULIET, ROMEO))
+    assert both.closed_with() == "internal-server-error"
+    assert juliet.received() == []
 
 
 def test_so_it_does_when_something_is_sent(server, manager, both):

@@ -4,7 +4,7 @@ from contextlib import contextmanager
 
 from stonechat.errors import StorageError
 from stonechat.stanza import Element, Message, Stanza
-from stonechat_sm.managed import NS_SM
+from stonechat_sm.elements import NS_SM
 
 ROMEO = "romeo@capulet.example/orchard"
 JULIET = "juliet@capulet.example/balcony"

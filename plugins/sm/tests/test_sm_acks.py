@@ -21,7 +21,7 @@ from sm_clients import (
 from stonechat import timestamps
 from stonechat.namespaces import NS_DELAY
 from stonechat.stanza import Element, Message
-from stonechat_sm.managed import NS_SM
+from stonechat_sm.elements import NS_SM
 
 
 @pytest.fixture

@@ -31,7 +31,7 @@ from stonechat.errors import StreamError
 from stonechat.jid import JID
 from stonechat.stanza import Element, Message
 from stonechat_sm import resumption
-from stonechat_sm.managed import NS_SM
+from stonechat_sm.elements import NS_SM
 from stonechat_sm.resumption import Refusal
 
 SLOW = b"<message to='x@y'><body>slow</body></message>"

@@ -18,7 +18,7 @@ from sm_clients import (
 
 from stonechat import hookimpl
 from stonechat.stanza import Element, Presence
-from stonechat_sm.managed import NS_SM
+from stonechat_sm.elements import NS_SM
 
 
 def test_a_client_comes_back_to_what_it_missed(server, host):

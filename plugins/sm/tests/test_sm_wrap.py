@@ -17,7 +17,7 @@ from sm_clients import (
     spooled,
 )
 
-from stonechat_sm.managed import NS_SM, WRAP
+from stonechat_sm.elements import NS_SM, WRAP
 
 SIX = [f"{number}" for number in range(6)]
 
@@ -48,7 +48,7 @@ def says(server, romeo, texts=SIX):
 def test_the_count_of_what_came_wraps(host):
     romeo = managed_client(host, ROMEO)
     managed = managed_of(host, romeo)
-    managed.received = managed.safe = WRAP - 1
+    managed.came = managed.safe = WRAP - 1
     romeo.send("<presence><show>away</show></presence>")
     romeo.send(REQUEST)
     assert acks(romeo) == ["0"]
@@ -58,7 +58,7 @@ def test_what_is_not_safe_yet_is_left_out_across_the_wrap_too(server, host):
     juliet = managed_client(host, JULIET)
     romeo = managed_client(host, ROMEO)
     managed = managed_of(host, romeo)
-    managed.received = managed.safe = WRAP - 1
+    managed.came = managed.safe = WRAP - 1
     romeo.message(JULIET, "Good night")
     romeo.send("<presence><show>away</show></presence>")
     managed.requested()
@@ -145,7 +145,7 @@ def test_a_session_outlives_a_restart_across_the_wrap(server, host):
     juliet.send(ack(1))
     managed = managed_of(host, juliet)
     managed.acked = WRAP - 3
-    managed.received = managed.safe = WRAP - 1
+    managed.came = managed.safe = WRAP - 1
     romeo = managed_client(host, ROMEO)
     says(server, romeo, SIX[:4])
     juliet.send(ack(WRAP - 2))
@@ -171,7 +171,7 @@ def test_a_session_outlives_a_restart_across_the_wrap(server, host):
 def test_what_was_handled_of_a_session_that_is_over_wraps(server, host):
     juliet, id = resumable_client(host, JULIET)
     managed = managed_of(host, juliet)
-    managed.received = managed.safe = WRAP + 4
+    managed.came = managed.safe = WRAP + 4
     juliet.disconnect()
     server.settle()
     assert resume(host, id, h=1)[1].get("h") == "4"

@@ -205,7 +205,10 @@ class Links(StreamOwner):
                 self._node.router.bounce(each.stanza, error)
             except Exception as fault:
                 self.log.error("answering failed", stanza=each.stanza.summary(), exc_info=fault)
-            each.release()
+            if not self._node.is_stopping:
+                # Else the answer may come too late for a session that goes on after the
+                # restart: its client is not to count what it stands for (XEP-0198).
+                each.release()
             if number % _IN_A_ROW == 0:
                 gevent.sleep(0)
 

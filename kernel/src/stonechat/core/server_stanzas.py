@@ -32,6 +32,7 @@ def take(stream: ServerStreamBase, stanza: Stanza, owner: Owner) -> None:
     router = host.router
     if not SERVER_MARKS.keys().isdisjoint(stanza.children):
         strip_server_marks(stanza, router, from_.domain)
+    stream.handling(stanza)
     try:
         _check(stanza)
     except StanzaError as error:

@@ -120,6 +120,10 @@ class ServerStreamBase(ServerWriter):
             raise StreamError("policy-violation", "Bidirectionality comes before the first proof.")
         self.is_bidirectional = True
 
+    def flow(self) -> None:
+        if self.is_open:
+            self._flowing()
+
     def send_element(self, element: Element) -> None:
         if self.is_open:
             self._write(element_to_bytes(element))
@@ -153,6 +157,11 @@ class ServerStreamBase(ServerWriter):
     def authorized_pairs(self) -> frozenset[Pair]:
         return frozenset(self._proofs.pairs)
 
+    @property
+    def takes_stanzas(self) -> bool:
+        keeper = self.keeper
+        return (keeper is None or keeper.takes_stanzas) and super().takes_stanzas
+
     def may_send(self, pair: Pair) -> bool:
         """Whether our stanzas of a pair go over this stream."""
         return self.is_open and self._sends and pair in self._proofs.pairs
@@ -171,6 +180,17 @@ class ServerStreamBase(ServerWriter):
             except FAULTS as error:
                 self._keeper_failed(error)
         return True
+
+    def handling(self, stanza: Stanza) -> None:
+        """A stanza of the peer's is about to be dealt with; StreamError if it cannot be."""
+        keeper = self.keeper
+        if keeper is not None:
+            try:
+                keeper.receiving(stanza)
+            except FAULTS as error:
+                # The peer sends it again: it must not be handled now.
+                self._log.error("keeper failed", **self._who(), exc_info=error)
+                raise StreamError("internal-server-error") from error
 
     def handled(self, stanza: Stanza) -> None:
         """A stanza of the peer's was dealt with."""
@@ -314,6 +334,8 @@ class ServerStreamBase(ServerWriter):
     def _tell(self, pair: Pair) -> None:
         if not self.is_outgoing:
             self._owner.incoming_ready(self, pair)
+        if self.is_open and self.host is not None:
+            self.host.notify("stonechat_server_stream_authorized", {"stream": self, "pair": pair})
         if self._sends and self.is_open:
             self._owner.authorized(self, pair)
 

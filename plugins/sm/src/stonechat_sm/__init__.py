@@ -2,30 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from stonechat import hookimpl
 from stonechat.errors import StreamError
+from stonechat.federation import ServerStream
 from stonechat.host import Host
 from stonechat.jid import JID
-from stonechat.namespaces import NS_STANZA_ERRORS
 from stonechat.options import ByteSize, Duration, DurationOrOff, PluginOptions, option
 from stonechat.plugin import Stage, stage
 from stonechat.session import InlineFeature, Session, UnboundStream
 from stonechat.stanza import Element, Presence, Stanza
+from stonechat_sm.elements import NS_SM, WRAP, acknowledged_in, count_in, failed
 from stonechat_sm.ends import Ends
-from stonechat_sm.managed import NS_SM, WRAP, Managed
+from stonechat_sm.managed import Managed
 from stonechat_sm.resting import Resting
 from stonechat_sm.resumption import Refusal, Resumption
+from stonechat_sm.rounds import Rounds
+from stonechat_sm.servers import Servers
 from stonechat_sm.spool import Spool
 from stonechat_sm.tables import SCHEMA
-
-# How long stanzas that nobody asked about wait for company, or for the client's own ack.
-ASK_SECONDS = 0.5
-
-# How long a client waits at least for its <a/> while something that it sent is made safe,
-# and at most twice as long. It hears then what is safe, and the rest when that is.
-ACK_SECONDS = 0.25
 
 # Of the five seconds that a plugin has to stop: for what ended sessions have left, for
 # sessions that are kept, and for what waits to be written.
@@ -46,15 +42,16 @@ class Options(PluginOptions):
         "", "Where clients should rather resume, as `domain:port` or `[address]:port`."
     )
     ask_every: int = option(
-        8, "Unacknowledged stanzas after which the client is asked at once.", ge=1
+        8, "Unacknowledged stanzas after which the peer is asked at once.", ge=1
     )
     ack_timeout: Duration = option(
-        "60 s", "A client that answers no request for so long has lost its connection."
+        "60 s", "A client, or server, that answers no request for so long has lost its connection."
     )
     max_unacked: int = option(
-        5000, "Unacknowledged stanzas of one session; further messages are kept elsewhere.", ge=1
+        5000, "Unacknowledged stanzas of one stream; further messages are kept elsewhere.", ge=1
     )
     max_unacked_bytes: ByteSize = option("1 MiB", "Size of them.", ge=1)
+    servers: bool = option(True, "Acknowledge stanzas on streams between servers, too.")
 
 
 class Plugin:
@@ -65,26 +62,23 @@ class Plugin:
         self.host = host
         self.options = options
         self.now: Callable[[], int] = host.now
+        self.rounds = Rounds(host, options.ack_timeout)
         self.spool = Spool(host)
         self.ends = Ends(host, self.spool)
         self.resting = Resting(self, host, self.spool, self.ends)
         self.resumption = Resumption(self, host, self.spool, self.ends)
-        # Sessions to be asked soon; each at most once.
-        self._to_ask: set[Managed] = set()
-        # Sessions whose clients have been asked, or want to know, and those since longer.
-        self._asked: set[Managed] = set()
-        self._owing: set[Managed] = set()
-        self._owing_longer: set[Managed] = set()
+        self.servers = Servers(host, options, self.rounds)
 
     def ready(self) -> None:
         """All plugins are there: what a crash has left can go to them."""
         self.host.spawn(self.ends.recover)
         self.host.call_every(LOOK_SECONDS, self.resting.expire)
         self.host.call_every(LOOK_SECONDS, self.ends.recover)
-        self.host.call_every(self.options.ack_timeout / 4, self._look_for_silent)
+        self.rounds.start()
 
     def stop(self) -> None:
         to_finish, to_keep, to_write = STOP_SECONDS
+        self.servers.stop()
         self.resumption.release_all()
         self.ends.finish(to_finish)
         self.resting.write(to_keep)
@@ -129,7 +123,7 @@ class Plugin:
     def enable_by_element(self, session: Session, element: Element) -> None:
         managed = managed_of(session)
         if managed is not None:
-            session.write(_failed("unexpected-request").to_bytes())
+            session.write(failed("unexpected-request").to_bytes())
             raise StreamError("policy-violation", "Stream management is enabled already.")
         # The counts begin on both sides with this answer: nothing may come between.
         session.write(self.enable(session, element).to_bytes())
@@ -138,7 +132,7 @@ class Plugin:
         """Begin to manage a session; returns `<enabled/>` or `<failed/>`."""
         text = element.get("max")
         if text and not (text.isascii() and text.isdigit() and len(text) <= 10):
-            return _failed("bad-request")
+            return failed("bad-request")
         managed = self.resumption.manage(session)
         enabled = Element(NS_SM, "enabled")
         seconds = self.options.resume_for
@@ -164,10 +158,7 @@ class Plugin:
         if managed is None:
             _out_of_order(session, element)
         else:
-            h = _count(element)
-            if h is None:
-                raise StreamError("bad-format", "<a/> needs the number of handled stanzas.")
-            managed.answered(h)
+            managed.answered(acknowledged_in(element))
 
     def resume(self, stream: UnboundStream, element: Element) -> None:
         if not stream.is_authenticated:
@@ -177,17 +168,39 @@ class Plugin:
 
     def resume_inline(self, stream: UnboundStream, element: Element) -> Element:
         """Go on with an earlier session; returns `<resumed/>` or `<failed/>`."""
-        h = _count(element)
+        h = count_in(element)
         if h is None:
-            return _failed("bad-request")
+            return failed("bad-request")
         try:
             managed = self.resumption.resume(stream, element.get("previd"), h)
         except Refusal as refusal:
-            failed = _failed(refusal.condition)
+            answer = failed(refusal.condition)
             if refusal.h is not None:
-                failed.set("h", str(refusal.h % WRAP))
-            return failed
+                answer.set("h", str(refusal.h % WRAP))
+            return answer
         return Element(NS_SM, "resumed", {"previd": managed.id, "h": str(managed.safe % WRAP)})
+
+    # Streams between servers
+
+    @hookimpl
+    def stonechat_server_stream_features(
+        self,
+    ) -> Sequence[Callable[[ServerStream], Element | None]]:
+        return self.servers.features
+
+    @hookimpl
+    def stonechat_server_stream_elements(
+        self,
+    ) -> Mapping[tuple[str, str], Callable[[ServerStream, Element], None]]:
+        return self.servers.elements
+
+    @hookimpl
+    def stonechat_server_stream_authorized(self, stream: ServerStream) -> None:
+        self.servers.authorized(stream)
+
+    @hookimpl
+    def stonechat_server_stream_closed(self, stream: ServerStream) -> None:
+        self.servers.closed(stream)
 
     # Sessions
 
@@ -224,8 +237,7 @@ class Plugin:
         if managed is None:
             return
         managed.stop()
-        for waiting in (self._to_ask, self._asked, self._owing, self._owing_longer):
-            waiting.discard(managed)
+        self.rounds.discard(managed)
         self.spool.discard(managed)
         self.resumption.ended(managed)
 
@@ -239,50 +251,6 @@ class Plugin:
         self.spool.clear(account.localpart)
 
     # For managed streams
-
-    def will_ask(self, managed: Managed) -> None:
-        if not self._to_ask:
-            self.host.call_later(ASK_SECONDS, self._ask)
-        self._to_ask.add(managed)
-
-    def _ask(self) -> None:
-        to_ask, self._to_ask = self._to_ask, set()
-        for managed in to_ask:
-            if managed.queue and not managed.asked and managed.flows:
-                managed.ask()
-
-    def asks(self, managed: Managed) -> None:
-        managed.asked_at = self.host.monotonic()
-        self._asked.add(managed)
-
-    def _look_for_silent(self) -> None:
-        asked, self._asked = self._asked, set()
-        longest = self.options.ack_timeout
-        now = self.host.monotonic()
-        for managed in asked:
-            session = managed.session
-            if not managed.asked or not session.is_open:
-                continue
-            # One that sends anything is there, and busy with what we sent before.
-            if min(now - managed.asked_at, session.idle_seconds) >= longest:
-                session.disconnect("the client answers no request for an ack")
-            else:
-                self._asked.add(managed)
-
-    def owes(self, managed: Managed) -> None:
-        if managed in self._owing_longer:
-            return  # it is answered soon
-        if not self._owing and not self._owing_longer:
-            self.host.call_later(ACK_SECONDS, self._answer)
-        self._owing.add(managed)
-
-    def _answer(self) -> None:
-        for managed in self._owing_longer:
-            if managed.owes and managed.flows:
-                managed.write_ack()
-        self._owing_longer, self._owing = self._owing, set()
-        if self._owing_longer:
-            self.host.call_later(ACK_SECONDS, self._answer)
 
     def will_spool(self, managed: Managed) -> None:
         self.spool.soon(managed)
@@ -304,14 +272,6 @@ def managed_of(session: Session) -> Managed | None:
     return managed
 
 
-def _count(element: Element) -> int | None:
-    """The attribute `h`, an xs:unsignedInt; None if it is none."""
-    text = element.get("h").strip()
-    if text.isascii() and text.isdigit() and len(text) <= 10 and int(text) < WRAP:
-        return int(text)
-    return None
-
-
 def _feature(stream: UnboundStream) -> Element | None:
     return Element(NS_SM, "sm") if stream.is_authenticated else None
 
@@ -320,15 +280,9 @@ def _inline_feature(stream: UnboundStream) -> Element | None:
     return Element(NS_SM, "sm")
 
 
-def _failed(condition: str) -> Element:
-    failed = Element(NS_SM, "failed")
-    failed.add(condition, namespace=NS_STANZA_ERRORS)
-    return failed
-
-
 def _too_early(stream: UnboundStream, element: Element) -> None:
-    stream.send(_failed("unexpected-request"))
+    stream.send(failed("unexpected-request"))
 
 
 def _out_of_order(session: Session, element: Element) -> None:
-    session.write(_failed("unexpected-request").to_bytes())
+    session.write(failed("unexpected-request").to_bytes())

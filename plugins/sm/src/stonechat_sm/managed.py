@@ -10,18 +10,13 @@ from stonechat.custody import Custody
 from stonechat.errors import StreamError
 from stonechat.host import Timer
 from stonechat.session import Session
-from stonechat.stanza import Element, Message, Presence, Stanza
+from stonechat.stanza import Message, Stanza
+from stonechat_sm.elements import REQUEST, WRAP, newly_acknowledged
+from stonechat_sm.receipts import Receipts
+from stonechat_sm.rounds import Rounds
 
 if TYPE_CHECKING:
     from stonechat_sm import Options
-
-NS_SM = "urn:xmpp:sm:3"
-
-REQUEST = f"<r xmlns='{NS_SM}'/>".encode()
-
-# On the wire the counters are xs:unsignedInt and begin anew behind that (XEP-0198, section 4).
-# Ours do not: rows in the spool go by them.
-WRAP = 2**32
 
 # Presence and requests cannot be kept elsewhere as messages can. A session is over when so
 # many times the stanzas, or octets, wait for it that messages may.
@@ -83,29 +78,25 @@ class Keeper(Protocol):
     """What a managed stream needs of the plugin."""
 
     options: Options
+    rounds: Rounds
 
     def now(self) -> int: ...
-    def will_ask(self, managed: Managed) -> None: ...
-    def asks(self, managed: Managed) -> None: ...
-    def owes(self, managed: Managed) -> None: ...
     def will_spool(self, managed: Managed) -> None: ...
     def acknowledged(self, managed: Managed) -> None: ...
     def waits(self, managed: Managed, stanza: Stanza) -> None: ...
 
 
-class Managed:
+class Managed(Receipts):
     """The management of one session: its outlet next to the wire, and its inlet.
 
     Both ways are counted from zero, without end. `acked` is how many stanzas the client
-    has acknowledged; behind them comes the `queue`. `received` is how many came from it,
-    `safe` how many of these we answer for: all before the first that somebody holds.
+    has acknowledged; behind them comes the `queue`.
     """
 
     __slots__ = (
         "_hurry",
         "_keeper",
         "_octets",
-        "_pending",
         "acked",
         "asked",
         "asked_at",
@@ -114,10 +105,7 @@ class Managed:
         "is_over",
         "max_seconds",
         "next",
-        "owes",
         "queue",
-        "received",
-        "safe",
         "session",
         "takes_messages",
         "timer",
@@ -127,6 +115,7 @@ class Managed:
     next: Callable[[Stanza], None]
 
     def __init__(self, keeper: Keeper, session: Session, token: str) -> None:
+        super().__init__()
         self._keeper = keeper
         self.session = session
         self.token = token
@@ -147,11 +136,6 @@ class Managed:
         """Whether what is sent leaves at once; not before a resumption is through."""
         self.asked = False
         self.asked_at = 0.0
-        self.received = 0
-        self.safe = 0
-        self._pending: deque[tuple[int, Custody]] | None = None
-        self.owes = False
-        """Whether the client waits for an <a/> that covers all that is pending."""
         # Made once: it goes with each stanza.
         self._hurry = self.hurry
 
@@ -191,7 +175,7 @@ class Managed:
                 if waiting >= options.ask_every:
                     self.ask()
                 else:
-                    keeper.will_ask(self)
+                    keeper.rounds.will_ask(self)
         else:
             keeper.waits(self, stanza)
         # At the end: it may ask at once.
@@ -216,7 +200,7 @@ class Managed:
     def ask(self) -> None:
         """Ask the client what it has handled; one that stays silent has lost its connection."""
         self.asked = True
-        self._keeper.asks(self)
+        self._keeper.rounds.asks(self)
         self.session.write(REQUEST)
 
     def acknowledge(self, h: int) -> None:
@@ -255,7 +239,7 @@ class Managed:
         if self.waiting >= self._keeper.options.ask_every:
             self.ask()
         elif self.queue:
-            self._keeper.will_ask(self)
+            self._keeper.rounds.will_ask(self)
 
     def resend(self) -> None:
         """A new connection has taken over: the client gets again what it has not handled."""
@@ -289,66 +273,31 @@ class Managed:
 
     # From the client: the inlet
 
-    def handling(self, stanza: Stanza) -> None:
-        if type(stanza) is not Presence:
-            stanza.custody = Custody(self._freed)
-
-    def handled(self, stanza: Stanza) -> None:
-        self.received += 1
-        custody = stanza.custody
-        pending = self._pending
-        if custody is not None and custody.is_held:
-            if pending is None:
-                pending = self._pending = deque()
-            pending.append((self.received, custody))
-        elif not pending:
-            self.safe = self.received
-
-    def _freed(self) -> None:
-        pending = self._pending
-        if not pending:
-            return
-        while pending and not pending[0][1].is_held:
-            pending.popleft()
-        if pending:
-            self.safe = pending[0][0] - 1
-            return
-        self._pending = None
-        self.safe = self.received
-        if self.owes:
-            self.owes = False
-            self.write_ack()
-
-    def requested(self) -> None:
-        """The client wants to know what is safe: it hears it once all is, or soon (section 4)."""
-        if not self._pending:
-            self.write_ack()
-            return
-        self.owes = True
-        self._keeper.owes(self)
-        self.press()
-
-    def press(self) -> bool:
-        """Ask whoever holds a stanza to make it safe; whether there is none."""
-        pressing = []
-        for _, custody in reversed(self._pending or ()):
-            if custody.is_hurried:
-                break
-            pressing.append(custody)
-        for custody in reversed(pressing):
-            custody.hurry()
-        return not self._pending
-
     def write_ack(self) -> None:
         """Say how far all is safe."""
         self.session.write(b"<a xmlns='urn:xmpp:sm:3' h='%d'/>" % (self.safe % WRAP))
 
+    def _owe(self) -> None:
+        self._keeper.rounds.owes(self)
+
     def go_back(self) -> None:
         """Count from what is safe: the client, who is told so, sends the rest again."""
-        self.received = self.safe
+        self.came = self.safe
         self._pending = None
 
     # The end
+
+    @property
+    def is_open(self) -> bool:
+        return self.session.is_open
+
+    @property
+    def idle_seconds(self) -> float:
+        # One that sends anything is there, and busy with what we sent before.
+        return self.session.idle_seconds
+
+    def lose(self) -> None:
+        self.session.disconnect("the client answers no request for an ack")
 
     def stop(self) -> None:
         """It is over: nobody is asked or answered any more."""
@@ -356,21 +305,3 @@ class Managed:
         if self.timer is not None:
             self.timer.cancel()
             self.timer = None
-
-
-def newly_acknowledged(h: int, acked: int, waiting: int) -> int:
-    """How many stanzas `h` acknowledges anew of those that wait behind `acked`.
-
-    StreamError if the client was not sent so many.
-    """
-    count = (h - acked) % WRAP
-    if count > waiting:
-        sent = (acked + waiting) % WRAP
-        raise StreamError(
-            "undefined-condition",
-            f"You acknowledged {h} stanzas, but I only sent you {sent} so far.",
-            application=Element(
-                NS_SM, "handled-count-too-high", {"h": str(h), "send-count": str(sent)}
-            ),
-        )
-    return count

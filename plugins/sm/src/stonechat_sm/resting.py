@@ -14,7 +14,8 @@ from stonechat.host import Host
 from stonechat.jid import JID
 from stonechat.session import Session, UnboundStream
 from stonechat.stanza import Stanza
-from stonechat_sm.managed import Managed, Sent, newly_acknowledged
+from stonechat_sm.elements import newly_acknowledged
+from stonechat_sm.managed import Managed, Sent
 from stonechat_sm.resumption import Refusal
 from stonechat_sm.tables import Keep, Kept
 
@@ -211,7 +212,7 @@ class Resting:
         managed.id = restored.id
         managed.max_seconds = float(restored.state["max_seconds"])
         managed.acked = restored.acked
-        managed.received = managed.safe = restored.received
+        managed.came = managed.safe = restored.received
         managed.restore_queue(restored.queue)
         # What comes meanwhile goes behind what is sent again.
         managed.rest()

@@ -130,7 +130,7 @@ class Resumption:
                     return
                 except StorageError as error:
                     self._spool.complain("session not kept", error)
-            self._over[managed.id] = (managed.session.jid.bare, managed.received)
+            self._over[managed.id] = (managed.session.jid.bare, managed.came)
             if len(self._over) > MAX_OVER:
                 self._over.popitem(last=False)
         self._ends.left(managed)
@@ -172,7 +172,7 @@ class Resumption:
         if session.jid.bare != account:
             raise Refusal("item-not-found")
         if not session.is_open:
-            raise Refusal("item-not-found", managed.received)
+            raise Refusal("item-not-found", managed.came)
         # What the client has nobody else needs to get, whatever becomes of this.
         managed.acknowledge(h)
         self._stop_timer(managed)
