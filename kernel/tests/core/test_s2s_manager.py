@@ -78,6 +78,19 @@ def test_what_waits_for_a_domain_that_is_closed_is_answered(world):
     assert world.stream().ids == ["3"]
 
 
+def test_what_comes_while_a_closed_stream_ends_waits_for_that_only(world):
+    stream = world.open()
+    world.pass_(100)
+    # The peer has something to say before it ends its side.
+    stream.close = lambda error=None: setattr(stream, "is_open", False)
+    world.server.command("s2s-close", domain=REMOTE)
+    world.say("1")
+    stream.lose()
+    assert world.stream() is not stream
+    world.stream().authorize()
+    assert world.stream().ids == ["1"]
+
+
 def test_a_pause_after_a_lost_stream_ends_with_a_close_too(world):
     stream = world.open()
     world.pass_(100)

@@ -136,11 +136,12 @@ class ComponentStream(PeerStream):
     # The connection's handler
 
     def bytes_received(self, data: bytes) -> None:
-        fault: XMLError | None = None
+        fault: StreamError | None = None
         try:
             events = self._splitter.feed(data)
         except XMLError as error:
-            fault = error
+            # Not the error itself: its frames, this one among them, hold what was read.
+            fault = StreamError(error.condition, error.text)
             events = error.events
         for event in events:
             if self._is_over:
@@ -150,7 +151,7 @@ class ComponentStream(PeerStream):
             except StreamError as error:
                 self.close(error)
         if fault is not None:
-            self.close(StreamError(fault.condition, fault.text))
+            self.close(fault)
 
     def tls_established(self) -> None:
         raise AssertionError("components' streams have no TLS")

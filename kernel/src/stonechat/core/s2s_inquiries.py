@@ -16,7 +16,7 @@ import gevent
 from gevent.event import AsyncResult
 
 from stonechat.core.s2s_rests import anew
-from stonechat.core.s2s_setup import failure_of
+from stonechat.core.s2s_setup import failure_of, open_first
 from stonechat.errors import StanzaError
 
 if TYPE_CHECKING:
@@ -208,16 +208,9 @@ class Inquiries:
         links, pair = self._links, inquiry.pair
         if inquiry.targets is None:
             inquiry.targets = links.ways.targets(pair.remote)
-        seconds = inquiry.deadline - links.timers.now
-        dialed = links.ways.dial(inquiry.targets, max(seconds, 0.0))
-        # From here to the start nothing switches to another greenlet, or the socket might
-        # stay behind.
-        inquiry.targets = inquiry.targets[inquiry.targets.index(dialed.target) + 1 :]
-        seconds = max(inquiry.deadline - links.timers.now, 1.0)
-        if inquiry.targets:
-            # One that accepts and is silent leaves the other places some of the time.
-            seconds /= 2
-        stream = links.ways.open(links, inquiry.host, pair, dialed, seconds)
+        stream, inquiry.targets = open_first(
+            links, inquiry.host, pair, inquiry.targets, inquiry.deadline
+        )
         stream.is_for_questions = True
         inquiry.stream = stream
         links.connected(stream)

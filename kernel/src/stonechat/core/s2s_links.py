@@ -288,6 +288,9 @@ class Links(StreamOwner):
                 self._give_up(link, timed_out(link.pair), reason)
             elif not link.queue:
                 self._watch(link)
+            elif is_dismissed:
+                # We have ended it ourselves, which says nothing about the peer.
+                self._seek(link)
             else:
                 self._begin_anew(link, reason)
         for stanzas in left.values():

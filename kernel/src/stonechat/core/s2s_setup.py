@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from stonechat.core.s2s_links import Links
     from stonechat.core.server_outgoing import OutgoingStream
     from stonechat.core.server_stream import ServerStreamBase
+    from stonechat.core.virtual_host import VirtualHost
     from stonechat.federation import Pair
     from stonechat.host import Timer
     from stonechat.net.resolver import Target
@@ -194,7 +195,7 @@ class Setups:
 
     def _get_stream(self, setup: Setup) -> None:
         manager, link = self._manager, setup.link
-        pair, timers = link.pair, manager.timers
+        pair = link.pair
         if setup.may_share and self._share(setup, link.remote.streams):
             return
         if setup.targets is None:
@@ -204,15 +205,7 @@ class Setups:
         host = manager.host_of(pair.local)
         if host is None:
             raise StanzaError("not-allowed", f"{pair.local} is not served here any more.")
-        dialed = manager.ways.dial(setup.targets, max(setup.deadline - timers.now, 0.0))
-        # From here to the start nothing switches to another greenlet, or the socket might
-        # stay behind.
-        setup.targets = setup.targets[setup.targets.index(dialed.target) + 1 :]
-        seconds = max(setup.deadline - timers.now, 1.0)
-        if setup.targets:
-            # One that accepts and is silent leaves the other places some of the time.
-            seconds /= 2
-        stream = manager.ways.open(manager, host, pair, dialed, seconds)
+        stream, setup.targets = open_first(manager, host, pair, setup.targets, setup.deadline)
         setup.stream = stream
         manager.connected(stream)
         stream.start()
@@ -262,6 +255,24 @@ def _may_carry(stream: ServerStreamBase, pair: Pair) -> bool:
         return False
     # With the pair its peer gets a say for the domain, and a dialback of ours is no proof of it.
     return not stream.is_bidirectional or stream.has_certificate_of(pair.remote)
+
+
+def open_first(
+    manager: Links, host: VirtualHost, pair: Pair, targets: list[Target], deadline: float
+) -> tuple[OutgoingStream, list[Target]]:
+    """A stream to the first of these places that answers, not started, and those behind it.
+
+    Blocks. Behind the connection, and up to the start, nothing may switch to another
+    greenlet: the socket might stay behind.
+    """
+    timers = manager.timers
+    dialed = manager.ways.dial(targets, max(deadline - timers.now, 0.0))
+    left = targets[targets.index(dialed.target) + 1 :]
+    seconds = max(deadline - timers.now, 1.0)
+    if left:
+        # One that accepts and is silent leaves the other places some of the time.
+        seconds /= 2
+    return manager.ways.open(manager, host, pair, dialed, seconds), left
 
 
 def failure_of(error: Exception, pair: Pair, log: FilteringBoundLogger) -> Failure:

@@ -168,7 +168,8 @@ class S2SStream(ABC):
         try:
             events = splitter.feed(data)
         except XMLError as error:
-            fault = error
+            # Not the error itself: its frames, this one among them, hold what was read.
+            fault = XMLError(error.condition, error.text)
             events = error.events
         # What was handled is let go, with the tree that it was given (robustness rule 2).
         events.reverse()
