@@ -37,6 +37,8 @@ Failed = Callable[[Exception], None]
 class Batcher(Generic[Row]):
     """Rows of one plugin on their way to the store, in order.
 
+    A row that can be changed may be, until it is `taken`.
+
     `write_rows` is a work as in `stonechat.storage`, with the rows besides: it must stand
     being called again with rows that it has written already, for a commit whose outcome
     nobody knows is repeated. While the store fails (StorageError), rows wait, up to `limit`.
@@ -65,6 +67,8 @@ class Batcher(Generic[Row]):
         self._is_running = False
         self.added = 0
         """How many rows were ever added."""
+        self.taken = 0
+        """How many of these, the first ones, are in the hands of the store, or were."""
         self.settled = 0
         """How many of these, the first ones, are committed, or can never be written."""
         self._progress = Event()
@@ -122,6 +126,7 @@ class Batcher(Generic[Row]):
                 gevent.sleep(self._gather)
             while self._rows:
                 batch = [row for row, _, _ in islice(self._rows, MAX_ROWS)]
+                self.taken = max(self.taken, self.settled + len(batch))
                 try:
                     self._write(batch)
                 except StorageError as error:
@@ -186,6 +191,6 @@ def _octets_of(value: object) -> int:
     """About how much of texts and octets is in a row."""
     if isinstance(value, str | bytes):
         return len(value)
-    if isinstance(value, tuple):
+    if isinstance(value, tuple | list):
         return sum(map(_octets_of, value))
     return 0

@@ -295,7 +295,7 @@ def test_a_sender_s_message_is_safe_once_both_archives_have_it(
 
 def test_what_cannot_be_written_is_refused_before_it_is_delivered(server, monkeypatch, until, ask):
     server.expect_errors()
-    monkeypatch.setattr(recorder, "MAX_WAITING", 4)
+    monkeypatch.setattr(recorder, "MAX_WAITING", 2)
     monkeypatch.setattr(recorder, "ROOM_SECONDS", 0.01)
     host = server.host("capulet.example", mam={})
     juliet = host.connect(f"{JULIET}/balcony")

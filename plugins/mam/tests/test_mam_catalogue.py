@@ -1,5 +1,7 @@
 """The catalogue: whatever becomes of it, what is in the log is found."""
 
+from functools import partial
+
 import pytest
 from sqlalchemy import func, select, text
 
@@ -26,22 +28,22 @@ def say(sender, to, texts):
 def test_nothing_is_entered_before_it_is_worth_while(server, capulet, juliet, romeo, until):
     say(romeo, JULIET, "123")
     recorder = capulet.plugin("mam").archive.recorder
-    until(lambda: recorder._batcher.settled == 6, "the commit")
+    until(lambda: recorder._batcher.settled == 3, "the commit")
     assert entered(server) == 0
 
 
 def test_many_are_entered_together(server, capulet, juliet, romeo, until, monkeypatch):
-    monkeypatch.setattr(catalogue, "ENTERED_TOGETHER", 4)
+    monkeypatch.setattr(catalogue, "ENTERED_TOGETHER", 2)
     say(romeo, JULIET, "12")
     recorder = capulet.plugin("mam").archive.recorder
-    until(lambda: recorder._batcher.settled == 4, "the commit")
+    until(lambda: recorder._batcher.settled == 2, "the commit")
     say(romeo, JULIET, "3")
     until(lambda: entered(server) >= 4, "the catalogue")
 
 
 def test_the_last_ones_do_not_wait_for_ever(server, capulet, juliet, romeo, until):
     say(romeo, JULIET, "1")
-    until(lambda: capulet.plugin("mam").archive.recorder._batcher.settled == 2, "the commit")
+    until(lambda: capulet.plugin("mam").archive.recorder._batcher.settled == 1, "the commit")
     server.clock.advance(catalogue.ENTERED_EVERY)
     until(lambda: entered(server) == 2, "the catalogue")
 
@@ -112,7 +114,7 @@ def test_while_nothing_can_be_entered_the_rest_is_shown(
     with monkeypatch.context() as broken:
         broken.setattr(catalogue, "_ENTER", text("INSERT INTO nowhere VALUES (:after, :until)"))
         romeo.message(JULIET, "2")
-        until(lambda: recorder._batcher.settled == 4, "the commit")
+        until(lambda: recorder._batcher.settled == 2, "the commit")
         answer = ask(juliet)
         assert answer.bodies == ["1"]
         assert answer.fin.get("stable") == "false"
@@ -121,18 +123,20 @@ def test_while_nothing_can_be_entered_the_rest_is_shown(
 
 
 @pytest.mark.parametrize("fulltext", ["scan", "index"])
-def test_an_archive_without_a_catalogue_gets_one(server, ask, fulltext):
-    """As the first version has left it."""
+@pytest.mark.parametrize("version", [1, 2])
+def test_an_archive_of_an_older_version_is_converted(server, ask, until, fulltext, version):
     host = server.host("capulet.example", mam={"fulltext": fulltext})
     juliet = host.connect(f"{JULIET}/balcony")
     romeo = host.connect(f"{ROMEO}/orchard")
     say(romeo, JULIET, ["the sun", "the moon"])
-    ids = ask(juliet).ids
-    server.kernel.store.write(_as_version_1)
+    ids = ask(juliet).ids, ask(romeo).ids
+    server.kernel.store.write(partial(_as_version, version))
     server.restart()
     host = next(iter(server._hosts.values()))
     juliet = host.connect(f"{JULIET}/balcony")
-    assert ask(juliet).ids == ids
+    assert (ask(juliet).ids, ask(host.connect(f"{ROMEO}/orchard")).ids) == ids
+    if fulltext == "index":
+        until(lambda: server.logged("full-text index complete"), "the index")
     assert ask(juliet, with_=ROMEO, rsm={"max": 1, "before": ""}).bodies == ["the moon"]
     juliet.message(JULIET, "the stars")
     assert ask(juliet).bodies == ["the sun", "the moon", "the stars"]
@@ -140,29 +144,42 @@ def test_an_archive_without_a_catalogue_gets_one(server, ask, fulltext):
     assert ask(juliet, fulltext="stars").bodies == ["the stars"]
 
 
-def _as_version_1(connection):
+def _as_version(version, connection):
+    """As an older version has left it: each message twice, with its indexes beside it in 1."""
     triggers = connection.exec_driver_sql(
         "SELECT count(*) FROM sqlite_schema WHERE type = 'trigger' AND tbl_name = 'mam_messages'"
     ).scalar_one()
-    for statement in _VERSION_1.split(";"):
+    statements = _EARLIER.format(
+        version=version, unique=", UNIQUE (account, id)" if version == 1 else ""
+    )
+    for statement in (statements + (_VERSION_1 if version == 1 else "")).split(";"):
         connection.exec_driver_sql(statement)
     if triggers:
         for statement in index._CREATE:
             connection.execute(statement)
 
 
-_VERSION_1 = """
-DROP TABLE mam_catalogue;
-DROP TABLE mam_state;
+_EARLIER = """
 CREATE TABLE old (
     number INTEGER NOT NULL, account BIGINT NOT NULL, id BIGINT NOT NULL, stamp BIGINT NOT NULL,
     peer BIGINT NOT NULL, full_peer BIGINT NOT NULL, origin BIGINT NOT NULL, text TEXT,
-    stanza BLOB NOT NULL, PRIMARY KEY (number), UNIQUE (account, id)
+    stanza BLOB NOT NULL, PRIMARY KEY (number){unique}
 );
-INSERT INTO old SELECT number, account, id, stamp, peer, full_peer, origin, text, stanza
-    FROM mam_messages;
+INSERT INTO old (account, id, stamp, peer, full_peer, origin, text, stanza)
+    SELECT account, id, stamp, peer, full_peer, origin, text, stanza FROM mam_messages
+    UNION ALL
+    SELECT other, other_id, stamp, other_peer, other_full_peer, origin, text, stanza
+    FROM mam_messages WHERE other IS NOT NULL ORDER BY 2;
 DROP TABLE mam_messages;
 ALTER TABLE old RENAME TO mam_messages;
-CREATE INDEX mam_messages_by_peer ON mam_messages (account, peer, id, origin);
-UPDATE stonechat_schema SET version = 1 WHERE name = 'mam'
+UPDATE mam_catalogue SET number =
+    (SELECT number FROM mam_messages m WHERE m.account = mam_catalogue.account
+     AND m.id = mam_catalogue.id);
+UPDATE mam_state SET value = (SELECT max(number) FROM mam_messages);
+UPDATE stonechat_schema SET version = {version} WHERE name = 'mam'
+"""
+_VERSION_1 = """;
+DROP TABLE mam_catalogue;
+DROP TABLE mam_state;
+CREATE INDEX mam_messages_by_peer ON mam_messages (account, peer, id, origin)
 """

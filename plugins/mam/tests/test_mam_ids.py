@@ -27,6 +27,26 @@ def test_ids_grow_and_bound_their_stamps(steps):
         last = id_
 
 
+@given(st.lists(st.integers(0, 10), min_size=1, max_size=100))
+def test_the_id_for_a_second_archive_is_of_the_same_moment(steps):
+    now = [NOW]
+    counter = Ids(lambda: now[0])
+    last = 0
+    for step in steps:
+        now[0] += step
+        id_, _ = counter.next()
+        beside = counter.beside(id_)
+        assert last < id_ < beside
+        assert ids.first_at(id_ >> 11) <= id_
+        assert beside <= ids.last_at(id_ >> 11)
+        last = beside
+
+
+def test_it_is_not_to_be_had_from_the_first():
+    counters = [Ids(lambda: NOW) for _ in range(200)]
+    assert len({counter.beside(NOW << 11) for counter in counters}) > 100
+
+
 def test_ids_of_one_moment_differ_and_do_not_follow_each_other():
     counters = [Ids(lambda: NOW) for _ in range(200)]
     assert len({counter.next()[0] for counter in counters}) > 100

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from gevent.lock import RLock
-from sqlalchemy import Connection, bindparam, func, insert, select, update
+from sqlalchemy import Column, Connection, Insert, bindparam, func, insert, select, update
 
 from stonechat.errors import StorageError
 from stonechat.host import Host
@@ -29,23 +29,34 @@ ENTERED_AT_ONCE = 10_000
 
 _DONE = select(STATE.c.value).where(STATE.c.name == "catalogued")
 _LAST = select(func.coalesce(func.max(MESSAGES.c.number), 0))
+_MOVE = (
+    update(CATALOGUE)
+    .where(CATALOGUE.c.account == bindparam("its_account"), CATALOGUE.c.id == bindparam("its_id"))
+    .values(number=bindparam("last"))
+)
 _LOWER = (
     update(STATE)
     .where(STATE.c.name == "catalogued", STATE.c.value > _LAST.scalar_subquery())
     .values(value=_LAST.scalar_subquery())
 )
-_ENTER = insert(CATALOGUE).from_select(
-    ["account", "id", "number", "peer", "origin"],
-    select(
-        MESSAGES.c.account,
-        MESSAGES.c.id,
-        MESSAGES.c.number,
-        MESSAGES.c.peer,
-        MESSAGES.c.origin,
+
+
+def _entering(account: Column[int], id_: Column[int], peer: Column[int]) -> Insert:
+    columns = (account, id_, MESSAGES.c.number, peer, MESSAGES.c.origin)
+    return insert(CATALOGUE).from_select(
+        ["account", "id", "number", "peer", "origin"],
+        select(*columns)
+        .where(
+            MESSAGES.c.number > bindparam("after"),
+            MESSAGES.c.number <= bindparam("until"),
+            account.is_not(None),
+        )
+        .order_by(account, id_),
     )
-    .where(MESSAGES.c.number > bindparam("after"), MESSAGES.c.number <= bindparam("until"))
-    .order_by(MESSAGES.c.account, MESSAGES.c.id),
-)
+
+
+_ENTER = _entering(MESSAGES.c.account, MESSAGES.c.id, MESSAGES.c.peer)
+_ENTER_OTHERS = _entering(MESSAGES.c.other, MESSAGES.c.other_id, MESSAGES.c.other_peer)
 
 
 class Catalogue:
@@ -101,9 +112,21 @@ def enter(connection: Connection) -> bool:
     if last <= after:
         return True
     until = min(last, after + ENTERED_AT_ONCE)
-    connection.execute(_ENTER, {"after": after, "until": until})
-    upsert(connection, STATE, {"name": "catalogued", "value": until}, keys=("name",))
+    for statement in (_ENTER, _ENTER_OTHERS):
+        connection.execute(statement, {"after": after, "until": until})
+    _note(connection, until)
     return bool(until == last)
+
+
+def enter_again(connection: Connection, account: int, id_: int) -> None:
+    """In a work, with all entered but the last message: that is an account's old `id_` now."""
+    last = connection.execute(_LAST).scalar_one()
+    connection.execute(_MOVE, {"its_account": account, "its_id": id_, "last": last})
+    _note(connection, last)
+
+
+def _note(connection: Connection, until: int) -> None:
+    upsert(connection, STATE, {"name": "catalogued", "value": until}, keys=("name",))
 
 
 def give_back(connection: Connection) -> None:

@@ -1,7 +1,8 @@
 """The full-text index: FTS5, where the database is SQLite and has it.
 
-A table `mam_fulltext` holds texts under the numbers of their messages, and beside them a
-word each for account and conversation, so that a search never sees what is others'.
+A table `mam_fulltext` holds texts under the numbers of their messages, and beside them
+words for the accounts that have them and for their conversations, so that a search never
+sees what is others'.
 Triggers take out what is deleted or retracted, whoever does it, and also while no host
 has the index switched on any more.
 """
@@ -13,6 +14,8 @@ from functools import partial
 
 import gevent
 from sqlalchemy import (
+    Column,
+    ColumnElement,
     Connection,
     Integer,
     String,
@@ -75,14 +78,16 @@ _RANGE = (
     MESSAGES.c.number <= bindparam("until"),
     MESSAGES.c.text.is_not(None),
 )
-_ROWS = select(
-    MESSAGES.c.number,
-    literal("a")
-    + cast(MESSAGES.c.account, String)
-    + literal(" p")
-    + cast(MESSAGES.c.peer, String),
-    MESSAGES.c.text,
-)
+
+
+def _words_for(account: Column[int], peer: Column[int]) -> ColumnElement[str]:
+    whose = literal("a") + cast(account, String)
+    return whose + " " + whose + "p" + cast(peer, String)
+
+
+_WHOSE = _words_for(MESSAGES.c.account, MESSAGES.c.peer)
+_WHOSE_ELSE = literal(" ") + _words_for(MESSAGES.c.other, MESSAGES.c.other_peer)
+_ROWS = select(MESSAGES.c.number, _WHOSE + func.coalesce(_WHOSE_ELSE, ""), MESSAGES.c.text)
 
 
 _ADD = insert(_TEXTS).prefix_with("OR REPLACE")
@@ -186,9 +191,9 @@ class Index:
 
         In an account's archive they are in the order of the messages.
         """
-        whose = [f"a{account}"] if peer is None else [f"a{account}", f"p{peer}"]
+        whose = f"a{account}" if peer is None else f"a{account}p{peer}"
         # Words are letters and digits only; each may go on.
-        terms = [f'whose : "{word}"' for word in whose] + [f'text : "{word}" *' for word in words]
+        terms = [f'whose : "{whose}"'] + [f'text : "{word}" *' for word in words]
         values = {
             "words": " AND ".join(terms),
             "low": numbers[0],

@@ -13,6 +13,7 @@ from stonechat_mam import fulltext
 from stonechat_mam.ids import LARGEST, first_at, last_at
 from stonechat_mam.index import Index
 from stonechat_mam.query import Query
+from stonechat_mam.sharing import full_peer_for, id_for, is_of
 from stonechat_mam.tables import CATALOGUE, MESSAGES, hash_of
 
 # Counted exactly up to here; of more, a page says nothing. Who wants to know asks for no
@@ -121,7 +122,8 @@ class _Search:
         if query.with_ is not None:
             self._conditions.append(_places.peer == hash_of(query.with_.bare.text))
             if query.with_.resource:
-                self._narrow(_messages.full_peer == hash_of(query.with_.text))
+                peer = full_peer_for(bounds.account)
+                self._narrow(peer == hash_of(query.with_.text))
         if query.start is not None:
             low = max(low, first_at(query.start))
             if bounds.skew:
@@ -171,20 +173,32 @@ class _Search:
     def _statement(self, low: int, high: int, size: int, offset: int) -> _Statement | None:
         """What finds the messages in their order; None where there are none."""
         query = self._query
-        newest_first = query.is_backwards
+        if query.words and self._index is not None and self._can_use(self._index):
+            return self._indexed(self._index, low, high, offset, size)
         found: _Statement = (
             select(_places.id, _messages.stamp, _messages.stanza)
             .select_from(_BOTH)
-            .order_by(_places.id.desc() if newest_first else _places.id)
+            .where(*self._conditions, _places.id >= low, _places.id <= high)
+            .order_by(_places.id.desc() if query.is_backwards else _places.id)
         )
-        if query.words and self._index is not None and self._can_use(self._index):
-            numbers = self._numbers(self._index, low, high, offset + size + 1)[offset:]
-            return found.where(_messages.number.in_(numbers)) if numbers else None
-        found = found.where(*self._conditions, _places.id >= low, _places.id <= high)
         if query.words:
             found = found.where(*fulltext.conditions(query.words))
         found = found.limit(size + 1)
         return found.offset(offset) if offset else found
+
+    def _indexed(
+        self, index: Index, low: int, high: int, offset: int, size: int
+    ) -> _Statement | None:
+        """The same, of what an index finds."""
+        numbers = self._numbers(index, low, high, offset + size + 1)[offset:]
+        if not numbers:
+            return None
+        id_ = id_for(self._bounds.account)
+        return (
+            select(id_, _messages.stamp, _messages.stanza)
+            .where(_messages.number.in_(numbers), is_of(self._bounds.account))
+            .order_by(id_.desc() if self._query.is_backwards else id_)
+        )
 
     def _can_use(self, index: Index) -> bool:
         if not index.is_complete or not self._is_exact or self._query.ids is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import chain
 from typing import Any, NamedTuple
 
 import gevent
@@ -22,11 +23,19 @@ from stonechat_mam.retraction import Retraction, bury, origin_of, retraction_in
 from stonechat_mam.rules import RETRACT
 from stonechat_mam.tables import HOSTS, MESSAGES, hash_of
 
-_COLUMNS = ("account", "id", "stamp", "peer", "full_peer", "origin", "text", "stanza")
+_COLUMNS = tuple(column.name for column in MESSAGES.columns if column is not MESSAGES.c.number)
+_STANZA = _COLUMNS.index("stanza")
+# Where the columns of the second archive begin.
+_OTHER = _COLUMNS.index("other")
+_NOBODY = (None, None, None, None)
 # Inline: the numbers that the database gives are not asked for.
 _INSERT = insert(MESSAGES).inline()
 
 _LAST_ID = select(HOSTS.c.last_id).where(HOSTS.c.host == bindparam("its_host"))
+
+# Rows of one statement. Each statement lets go of the interpreter, and has to get hold of
+# it again while the server works; a row costs less in company besides.
+_TOGETHER = (64, 16, 4, 1)
 
 _LOOK_SECONDS = 0.002
 
@@ -40,7 +49,7 @@ ROOM_SECONDS = 5.0
 class Row(NamedTuple):
     """A message to be archived: the values of its columns, and what it takes back."""
 
-    values: tuple[Any, ...]
+    values: list[Any]
     retraction: Retraction | None
 
 
@@ -67,6 +76,9 @@ class Recorder:
         self._last_of: dict[int, int] = {}
         # The last id that the writer has ever tried to write.
         self._tried = 0
+        # The last message, and its row, while but one account has it in its archive.
+        self._latest: Message | None = None
+        self._latest_values: list[Any] = []
 
     def record(self, account: int, peer: JID, sender: JID, message: Message) -> int:
         """Archive a message and return its id; its sender hears no `<a/>` before the commit.
@@ -74,6 +86,12 @@ class Recorder:
         StorageFull where there is no room. Blocks while the store cannot keep up.
         """
         batcher = self._batcher
+        if (
+            message is self._latest
+            and message.to_bytes() == self._latest_values[_STANZA]
+            and batcher.taken < batcher.added
+        ):
+            return self._share(account, peer)
         if batcher.is_busy:
             batcher.wait_for_room(ROOM_SECONDS)
         row = self.row(account, peer, sender, message)
@@ -86,10 +104,25 @@ class Recorder:
             if release is not None:
                 release()
             raise
+        self._latest, self._latest_values = message, row.values
         self._last_of[account] = batcher.added
         self.catalogue.may_be_due()
         self._retention.touch(account)
         id_: int = row.values[1]
+        return id_
+
+    def _share(self, account: int, peer: JID) -> int:
+        """Archive the last message for its receiver, too: in the row that is there already.
+
+        Only the last one: with an id from before, what came between would be behind it in
+        the archive, but not for who was there.
+        """
+        values, self._latest = self._latest_values, None
+        id_ = self._ids.beside(values[1])
+        full_peer = hash_of(peer.text) if peer.resource else 0
+        values[_OTHER:] = account, id_, hash_of(peer.bare.text), full_peer
+        self._last_of[account] = self._batcher.added
+        self._retention.touch(account)
         return id_
 
     def row(self, account: int, peer: JID, sender: JID, message: Message) -> Row:
@@ -100,7 +133,7 @@ class Recorder:
         if RETRACT in message.children:
             retraction = retraction_in(message, sender, stamp)
         return Row(
-            (
+            [
                 account,
                 id_,
                 stamp,
@@ -109,7 +142,8 @@ class Recorder:
                 origin_of(sender, message.id),
                 fulltext.text_of(message, octets) if self._is_searchable else None,
                 octets,
-            ),
+                *_NOBODY,
+            ],
             retraction,
         )
 
@@ -155,7 +189,10 @@ class Recorder:
                 pass
         for values, retraction in retractions:
             account, id_, _, peer, *_ = values
-            bury(connection, account, peer, id_, retraction)
+            other, other_id, other_peer, _ = values[_OTHER:]
+            was_both = bury(connection, account, peer, id_, retraction, other)
+            if other is not None and not was_both:
+                bury(connection, other, other_peer, other_id, retraction, account)
         # So that ids go on from here, should the clock be set back while we are stopped.
         state = {
             "host": self._host.name,
@@ -165,19 +202,29 @@ class Recorder:
         upsert(connection, HOSTS, state, keys=("host",))
 
 
-def _insert(connection: Connection, values: Sequence[tuple[Any, ...]]) -> None:
+def _insert(connection: Connection, values: Sequence[Sequence[Any]]) -> None:
     """Insert rows, past what SQLAlchemy does for each value: it costs as much as the insert."""
-    statement, in_order = _compiled(connection)
-    given = values if in_order else [dict(zip(_COLUMNS, row, strict=True)) for row in values]
-    connection.exec_driver_sql(statement, given)
+    if not _compiled(connection, 1)[1]:
+        statement, _ = _compiled(connection, 1)
+        rows = [dict(zip(_COLUMNS, row, strict=True)) for row in values]
+        connection.exec_driver_sql(statement, rows)
+        return
+    at = 0
+    for size in _TOGETHER:
+        statement, _ = _compiled(connection, size)
+        while len(values) - at >= size:
+            together = chain.from_iterable(values[at : at + size])
+            connection.exec_driver_sql(statement, tuple(together))
+            at += size
 
 
-def _compiled(connection: Connection) -> tuple[str, bool]:
+def _compiled(connection: Connection, rows: int) -> tuple[str, bool]:
     """The insert in the words of the database, and whether it takes values in order."""
     dialect = connection.dialect
-    known: tuple[str, bool] | None = MESSAGES.info.get(dialect.name)
+    known: tuple[str, bool] | None = MESSAGES.info.get((dialect.name, rows))
     if known is None:
-        compiled = _INSERT.compile(dialect=dialect, column_keys=list(_COLUMNS))
+        insertion = _INSERT.values([dict.fromkeys(_COLUMNS)] * rows)
+        compiled = insertion.compile(dialect=dialect)
         known = str(compiled), bool(compiled.positional)
-        MESSAGES.info[dialect.name] = known
+        MESSAGES.info[dialect.name, rows] = known
     return known

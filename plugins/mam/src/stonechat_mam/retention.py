@@ -8,7 +8,7 @@ import gevent
 from sqlalchemy import Connection, bindparam, delete, func, select
 
 from stonechat.host import Host
-from stonechat_mam import catalogue
+from stonechat_mam import catalogue, sharing
 from stonechat_mam.ids import LARGEST
 from stonechat_mam.tables import ACCOUNTS, CATALOGUE, MESSAGES
 
@@ -29,9 +29,7 @@ _IS_OLD = (
 _LAST_OF_BATCH = (
     select(_columns.id).where(*_IS_OLD).order_by(_columns.id).limit(1).offset(bindparam("at_once"))
 )
-_DELETE_MESSAGES = delete(MESSAGES).where(
-    MESSAGES.c.number.in_(select(_columns.number).where(*_IS_OLD))
-)
+_OLD = MESSAGES.c.number.in_(select(_columns.number).where(*_IS_OLD))
 _DELETE_PLACES = delete(CATALOGUE).where(*_IS_OLD)
 _HAS_OLD = select(_columns.id).where(*_IS_OLD).limit(1)
 _BEYOND = (
@@ -82,7 +80,7 @@ class Retention:
             last = connection.execute(_LAST_OF_BATCH, values | limit).scalar()
             if last is not None:
                 values["before"] = last
-            connection.execute(_DELETE_MESSAGES, values)
+            sharing.drop(connection, account, _OLD, values)
             catalogue.give_back(connection)
             return connection.execute(_DELETE_PLACES, values).rowcount, last is None
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from zlib import crc32
 
-from sqlalchemy import Connection, bindparam, select, update
+from sqlalchemy import Connection, Row, bindparam, insert, select, update
 
 from stonechat.errors import StonechatError
 from stonechat.jid import JID
@@ -13,6 +13,7 @@ from stonechat.namespaces import NS_CLIENT
 from stonechat.stanza import Message, Stanza
 from stonechat.timestamps import written
 from stonechat.xml import Element
+from stonechat_mam import catalogue, sharing
 from stonechat_mam.rules import NS_RETRACT
 from stonechat_mam.tables import CATALOGUE, MESSAGES
 
@@ -42,15 +43,13 @@ _FIND = (
     .limit(_MAX_CANDIDATES)
 )
 _READ = (
-    select(MESSAGES.c.number, MESSAGES.c.stanza)
+    select(MESSAGES)
     .join(CATALOGUE, CATALOGUE.c.number == MESSAGES.c.number)
     .where(CATALOGUE.c.account == bindparam("its_account"), CATALOGUE.c.id == bindparam("its_id"))
 )
-_REPLACE = (
-    update(MESSAGES)
-    .where(MESSAGES.c.number == bindparam("its_number"))
-    .values(text=None, stanza=bindparam("tombstone"))
-)
+_IT = MESSAGES.c.number == bindparam("its_number")
+_REPLACE = update(MESSAGES).where(_IT).values(text=None, stanza=bindparam("tombstone"))
+_INSERT = insert(MESSAGES).inline()
 
 
 class Retraction(NamedTuple):
@@ -80,10 +79,19 @@ def retraction_in(message: Message, sender: JID, stamp: int) -> Retraction | Non
     return Retraction(element.get("id"), message.id, sender, _is_of_room(message), stamp)
 
 
-def bury(connection: Connection, account: int, peer: int, id_: int, given: Retraction) -> bool:
-    """Put a tombstone in the place of what a retraction means; False if that is not there.
+def bury(
+    connection: Connection,
+    account: int,
+    peer: int,
+    id_: int,
+    given: Retraction,
+    other: int | None = None,
+) -> bool:
+    """Put a tombstone in the place of what a retraction means, if that is there.
 
-    `id_` is the archive id of the retraction: it takes back what was before.
+    `id_` is the archive id of the retraction: it takes back what was before. `other` is
+    another account that has the retraction in its archive; whether that one shares the
+    message as well, and the tombstone now, is returned.
     """
     found = connection.execute(
         _FIND,
@@ -97,13 +105,38 @@ def bury(connection: Connection, account: int, peer: int, id_: int, given: Retra
     )
     for its_id in found.scalars().all():
         key = {"its_account": account, "its_id": its_id}
-        number, octets = connection.execute(_READ, key).one()
-        if (message := _readable(octets)) is not None and _is_meant(message, given):
-            connection.execute(
-                _REPLACE, {"its_number": number, "tombstone": _tombstone(message, given)}
-            )
-            return True
+        row = connection.execute(_READ, key).one()
+        if (message := _readable(row.stanza)) is not None and _is_meant(message, given):
+            tombstone = _tombstone(message, given)
+            is_shared = {row.account, row.other} == {account, other}
+            if is_shared or row.other is None:
+                connection.execute(_REPLACE, {"its_number": row.number, "tombstone": tombstone})
+            else:
+                _bury_apart(connection, account, row, tombstone)
+            return is_shared
     return False
+
+
+def _bury_apart(connection: Connection, account: int, row: Row[Any], tombstone: bytes) -> None:
+    """Bury one archive's side of a message that another has as well.
+
+    What was said to somebody is his: it stays there if he has not got the retraction.
+    """
+    is_first = account == row.account
+    connection.execute(
+        _INSERT,
+        {
+            "account": account,
+            "id": row.id if is_first else row.other_id,
+            "stamp": row.stamp,
+            "peer": row.peer if is_first else row.other_peer,
+            "full_peer": row.full_peer if is_first else row.other_full_peer,
+            "origin": row.origin,
+            "stanza": tombstone,
+        },
+    )
+    catalogue.enter_again(connection, account, row.id if is_first else row.other_id)
+    sharing.drop(connection, account, _IT, {"its_number": row.number})
 
 
 def _readable(octets: bytes) -> Message | None:

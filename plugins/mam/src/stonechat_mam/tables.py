@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 from hashlib import blake2b
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import (
     BigInteger,
@@ -25,6 +25,7 @@ from sqlalchemy import (
     insert,
     select,
     table,
+    update,
 )
 
 from stonechat.storage import (
@@ -81,22 +82,36 @@ ACCOUNTS = Table(
     UniqueConstraint("host", "localpart"),
 )
 
-# The log: messages in the order they came.
+
+def _columns_of_the_log() -> tuple[Column[Any], ...]:
+    return (
+        Column("number", _Number, primary_key=True),
+        Column("account", BigInteger, nullable=False),
+        Column("id", BigInteger, nullable=False),
+        Column("stamp", Timestamp, nullable=False),
+        # Whom the account talks with: of the bare address, and of the full one, 0 without.
+        Column("peer", BigInteger, nullable=False),
+        Column("full_peer", BigInteger, nullable=False),
+        # Who sent it under which id; 0 without one.
+        Column("origin", BigInteger, nullable=False),
+        # What can be searched; null where there is nothing, or it is not wanted.
+        Column("text", _LongText),
+        Column("stanza", StanzaBytes, nullable=False),
+    )
+
+
+# The log: messages in the order they came. One that went from an account of a host to
+# another there is in the archives of both, and here once.
 MESSAGES = Table(
     "mam_messages",
     _metadata,
-    Column("number", _Number, primary_key=True),
-    Column("account", BigInteger, nullable=False),
-    Column("id", BigInteger, nullable=False),
-    Column("stamp", Timestamp, nullable=False),
-    # Whom the account talks with: of the bare address, and of the full one, 0 without.
-    Column("peer", BigInteger, nullable=False),
-    Column("full_peer", BigInteger, nullable=False),
-    # Who sent it under which id; 0 without one.
-    Column("origin", BigInteger, nullable=False),
-    # What can be searched; null where there is nothing, or it is not wanted.
-    Column("text", _LongText),
-    Column("stanza", StanzaBytes, nullable=False),
+    *_columns_of_the_log(),
+    # The other account that has it, if one does: with an id of its own, and whom that one
+    # talks with.
+    Column("other", BigInteger),
+    Column("other_id", BigInteger),
+    Column("other_peer", BigInteger),
+    Column("other_full_peer", BigInteger),
 )
 
 # The catalogue: where in the log an account's messages lie. Columns are those of the log.
@@ -130,14 +145,27 @@ def _lay_out_as_a_log(op: Operations) -> None:
     STATE.create(connection)
     op.drop_index("mam_messages_by_peer", "mam_messages")
     op.rename_table("mam_messages", "mam_messages_1")
-    MESSAGES.create(connection)
-    columns = [column.name for column in MESSAGES.columns]
+    messages = Table("mam_messages", MetaData(), *_columns_of_the_log())
+    messages.create(connection)
+    columns = [column.name for column in messages.columns]
     old = table("mam_messages_1", *map(column, columns))
-    op.execute(insert(MESSAGES).from_select(columns, select(old)))
+    op.execute(insert(messages).from_select(columns, select(old)))
     op.drop_table("mam_messages_1")
 
 
-SCHEMA = Schema("mam", 2, _metadata, {2: _lay_out_as_a_log})
+def _share_between_two(op: Operations) -> None:
+    """Version 3: a message between two accounts was in the log twice."""
+    for name in ("other", "other_id", "other_peer", "other_full_peer"):
+        op.add_column("mam_messages", Column(name, BigInteger))
+    # The full-text index is made anew by whoever uses one: it has to know both.
+    if op.get_bind().dialect.name == "sqlite":
+        op.execute("DROP TRIGGER IF EXISTS mam_fulltext_deleted")
+        op.execute("DROP TRIGGER IF EXISTS mam_fulltext_retracted")
+        op.execute("DROP TABLE IF EXISTS mam_fulltext")
+    op.execute(update(HOSTS).values(unindexed=None))
+
+
+SCHEMA = Schema("mam", 3, _metadata, {2: _lay_out_as_a_log, 3: _share_between_two})
 
 # Longer texts are hashed each time, so that the cache has a bound in bytes too.
 _MAX_CACHED_TEXT = 256
