@@ -21,10 +21,12 @@ def own_log():
 
     import structlog
 
-    before, handlers = structlog.get_config(), logging.getLogger().handlers
+    root, before = logging.getLogger(), structlog.get_config()
+    handlers, level = root.handlers, root.level
     yield
     structlog.configure(**before)
-    logging.getLogger().handlers = handlers
+    root.handlers = handlers
+    root.setLevel(level)
 
 
 def check(file, capsys):
