@@ -274,13 +274,20 @@ def test_a_command_that_a_page_names_exists(page: str, line: str):
         assert given <= commands.options_of(name) | {"--help"}
 
 
-def test_the_readme_names_every_plugin_and_marks_those_that_are_on_from_the_start():
+@pytest.mark.parametrize(
+    ("heading", "kind", "marked"),
+    [("plugin", "plugin", set(STANDARD)), ("auth backend", "auth", {"internal"})],
+)
+def test_the_readme_names_every_one_and_marks_those_that_are_on_from_the_start(
+    heading, kind, marked
+):
+    _, _, table = text_of(ROOT / "README.md").partition(f"\n| {heading} |")
     named: dict[str, bool] = {}
-    for cell in re.findall(r"^\| (`\w.*?) \|", text_of(ROOT / "README.md"), re.MULTILINE):
+    for cell in re.findall(r"^\| (`\w.*?) \|", table.partition("\n\n")[0], re.MULTILINE):
         names = [name for name in re.findall(r"`([\w]+)`", cell) if "/" not in cell]
         named |= dict.fromkeys(names, cell.endswith(" *"))
-    assert sorted(named) == sorted(each.name for each in DISTRIBUTIONS if each.kind == "plugin")
-    assert {name for name, is_marked in named.items() if is_marked} == set(STANDARD)
+    assert sorted(named) == sorted(each.name for each in DISTRIBUTIONS if each.kind == kind)
+    assert {name for name, is_marked in named.items() if is_marked} == marked
 
 
 @pytest.mark.parametrize("page", EVERYTHING, ids=label)

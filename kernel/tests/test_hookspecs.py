@@ -63,8 +63,8 @@ def test_pluggy_knows_it_by_its_kind(manager, name):
     spec = getattr(manager.hook, name).spec
     assert spec.opts["firstresult"] is (KINDS[name] == "first_answer")
     if KINDS[name] == "collects":
-        # They are asked when a host starts, of nobody and nothing; or of one session.
-        assert spec.argnames in ((), ("session",))
+        # They are asked when a host starts, of nobody and nothing; or of one session or account.
+        assert spec.argnames in ((), ("session",), ("account",))
 
 
 def test_filters_are_named_by_stanza_and_direction(manager):

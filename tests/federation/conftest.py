@@ -11,7 +11,7 @@ import pytest
 # Modules beside the tests are in nobody's reach by pytest's import mode.
 sys.path.insert(0, str(Path(__file__).parent))
 
-from peers import CAPULET, MANTUA, MONTAGUE, PADUA, VERONA
+from peers import CAPULET, LAURENCE, MANTUA, MONTAGUE, PADUA, VERONA
 from peers.ejabberd import Ejabberd
 from peers.faulty import FaultyServer
 from peers.node import Node
@@ -96,6 +96,15 @@ def impatient(stage: Stage) -> Iterator[Node]:
     impatient.start()
     yield impatient
     impatient.kill()
+
+
+@pytest.fixture(scope="module")
+def fickle(stage: Stage) -> Iterator[Node]:
+    """A node of ours whose administrator changes his mind."""
+    fickle = Node(stage, LAURENCE)
+    fickle.start()
+    yield fickle
+    fickle.kill()
 
 
 @pytest.fixture(scope="session")

@@ -44,6 +44,17 @@ def test_dialback_does_in_the_clear(capulet, couple):
     assert ways(capulet, juliet, romeo, "in") == {"dialback"}
 
 
+@pytest.mark.parametrize("our_host", ["", "dialback", "any"])
+@pytest.mark.parametrize("peer", ["prosody"], indirect=True)
+def test_a_peer_that_knows_nothing_but_dialback_is_content_with_it(capulet, couple, our_host):
+    juliet, romeo = couple(our_host, "dialback")
+    speak(juliet, romeo, "By my word out")
+    assert ways(capulet, juliet, romeo, "out") == {"dialback"}
+    # It shows a key then; with its certificate nobody has to be asked about that.
+    speak(romeo, juliet, "By thy word in")
+    assert ways(capulet, juliet, romeo, "in") == {"certificate"}
+
+
 FAULTY = ("expired", "stranger", "selfsigned")
 
 # Prosody is strict with some domains, which are others than those it is not strict with; the

@@ -3,6 +3,7 @@
 import gevent
 import pytest
 from gevent.event import Event
+from sqlalchemy import text
 
 from stonechat.auth import AuthUnavailable, check_against_scram, derive_scram
 from stonechat.errors import StorageError
@@ -407,15 +408,18 @@ def test_however_many_accounts_there_are_none_is_read_at_the_start(make, host, r
     """Robustness promise R3: logins work at once, and nothing is repaired or loaded before."""
     first = make()
     first.create_user("juliet", "R0m30")
-    host.storage.write(
-        lambda connection: (
-            connection.exec_driver_sql(
-                "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 10000)"
-                " INSERT INTO auth_internal_accounts (host, localpart, credentials, hashes)"
-                " SELECT host, localpart || i, credentials, hashes FROM auth_internal_accounts, n"
-            ).rowcount
+
+    def multiply(connection):
+        row = connection.execute(text("SELECT * FROM auth_internal_accounts")).one()
+        connection.execute(
+            text(
+                "INSERT INTO auth_internal_accounts (host, localpart, credentials, hashes)"
+                " VALUES (:host, :localpart, :credentials, :hashes)"
+            ),
+            [{**row._mapping, "localpart": f"juliet{number}"} for number in range(10_000)],
         )
-    )
+
+    host.storage.write(multiply, deadline=60)
     assert first.count_users() == 10_001
     reads.clear()
     second = make()

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import click
 
-from stonechat.cli import app, exit_codes
+from stonechat.cli import app, exit_codes, installed
 from stonechat.cli.remote import click_command, kernel_commands
 from stonechat.commands import declaration
 from stonechat_reference.distributions import all_plugins
@@ -87,6 +87,9 @@ def _of_plugins() -> Iterator[Shown]:
                 words = _as_typed(command.name)
                 made = click_command(words, command, ["one that has the plugin"])
                 yield Shown(words, made, command.help, plugin.name)
+        for name, brought in plugin.shell_commands.items():
+            made = installed.click_command(name, brought)
+            yield Shown(_as_typed(name), made, made.help or "", plugin.name)
 
 
 def _as_typed(name: str) -> str:
@@ -132,6 +135,7 @@ def _exit_codes() -> str:
         " why.",
         "USAGE": "The command line itself is wrong.",
         "NO_SERVER": "No server is running for this configuration.",
+        "INCOMPLETE": "Done, but something was left out; the report says what.",
         "INTERNAL": "A fault in Stonechat, or a server that did not stop in order. The watchdog"
         " ends a process with it, too.",
         "INTERRUPTED": "Ended by Ctrl-C.",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import re
 from collections.abc import Iterator
+from configparser import ConfigParser
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -39,6 +40,19 @@ class Distribution:
     def cls(self) -> Any:
         module = importlib.import_module(_PACKAGES[self.kind].format(self.name))
         return getattr(module, _CLASSES[self.kind])
+
+    @cached_property
+    def shell_commands(self) -> dict[str, Any]:
+        """What it brings to the command line (`stonechat.shell`), by name."""
+        settings = ConfigParser(interpolation=None)
+        settings.read(self.directory / "setup.cfg", encoding="utf-8")
+        lines = settings["options.entry_points"].get("stonechat.cli", "").strip().splitlines()
+        found = {}
+        for line in lines:
+            name, _, place = (part.strip() for part in line.partition("="))
+            module, _, attribute = place.partition(":")
+            found[name] = getattr(importlib.import_module(module), attribute)
+        return found
 
     @property
     def first_line(self) -> str:

@@ -15,13 +15,13 @@ from stonechat.core import (
     examiner,
     iq_dispatcher,
     ledger,
+    peer_stream,
     requests,
     s2s_doctor,
     s2s_incoming,
     s2s_inquiries,
     s2s_link,
     s2s_links,
-    s2s_manager,
     s2s_rests,
     s2s_setup,
     store,
@@ -167,6 +167,17 @@ def _servers() -> list[Bound]:
             "the oldest ends with `conflict`",
         ),
         Bound(
+            "What a peer sends, another server or a component, before it hears of our end",
+            f"{_seconds(peer_stream.GOODBYE_SECONDS)};"
+            f" {_seconds(peer_stream.PATIENCE)} when the server stops",
+            "what comes later is dropped",
+        ),
+        Bound(
+            "Time for what came to be made safe, before the end of a stream with acks",
+            _seconds(peer_stream.SETTLE_SECONDS),
+            "it is not acknowledged, and comes again",
+        ),
+        Bound(
             "Rest of a pair after a failure",
             f"{_seconds(s2s_rests.FIRST_REST)}, twice as long each time, at most"
             f" {_seconds(s2s_rests.LONGEST_REST)}; up to half of it less, by chance",
@@ -194,7 +205,7 @@ def _servers() -> list[Bound]:
         ),
         Bound(
             "Time for what waits, when the server stops",
-            f"{_seconds(s2s_manager.PATIENCE)}, and half of `limits.shutdown_timeout`",
+            f"{_seconds(peer_stream.PATIENCE)}, and half of `limits.shutdown_timeout`",
             "it is answered with `remote-server-timeout`",
         ),
     ]

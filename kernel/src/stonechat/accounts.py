@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from stonechat.auth import ScramCredentials
+    from stonechat.auth import Credentials, ScramCredentials
 
 
 class Accounts(Protocol):
@@ -20,6 +20,9 @@ class Accounts(Protocol):
     """
 
     def exists(self, localpart: str) -> bool: ...
+    def may_exist(self, localpart: str) -> bool:
+        """Like `exists`, but yes where a backend that lets users in cannot tell."""
+
     def check_password(self, localpart: str, password: str) -> bool: ...
     def create(self, localpart: str, password: str) -> None:
         """AccountExists if it does; Unsupported if no backend creates accounts.
@@ -45,6 +48,15 @@ class Accounts(Protocol):
 
     def add_scram(self, localpart: str, credentials: ScramCredentials) -> None:
         """Keep credentials for a hash that an account lacks; Unsupported."""
+
+    def credentials(self, localpart: str) -> Credentials:
+        """What is kept of an account's password, to be moved; AccountNotFound, Unsupported.
+
+        Whoever has it can pretend to be the account elsewhere, and guess at the password.
+        """
+
+    def import_account(self, localpart: str, credentials: Credentials) -> None:
+        """As `create`, with credentials from elsewhere; BadPassword where there are none."""
 
     def __iter__(self) -> Iterator[str]:
         """All localparts that the backends can list, sorted for each backend."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import secrets
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar, NoReturn
 
@@ -18,7 +19,9 @@ from stonechat.jid import prepare_resource
 from stonechat.options import PluginOptions, Secret
 
 if TYPE_CHECKING:
+    from stonechat.answer_cache import AnswerCache
     from stonechat.host import Host
+    from stonechat.sasl import CredentialLookup, Mechanism
 
 __all__ = [
     "CAPABILITIES",
@@ -31,6 +34,7 @@ __all__ = [
     "AuthBackend",
     "AuthUnavailable",
     "BadPassword",
+    "Credentials",
     "ScramCredentials",
     "Secret",
     "Unsupported",
@@ -95,6 +99,20 @@ class ScramCredentials:
             raise ValueError(f"SCRAM credentials with {self.iterations} iterations")
         if len(self.stored_key) != size or len(self.server_key) != size:
             raise ValueError(f"The keys of {self.hash_name} are {size} octets long")
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """All that a store keeps of an account's password, for it to be moved to another.
+
+    The password itself where that is kept, or `""`.
+    """
+
+    password: str = field(default="", repr=False)
+    scram: tuple[ScramCredentials, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.password or self.scram)
 
 
 def derive_scram(
@@ -266,6 +284,13 @@ class AuthBackend:
     password is counted against the user, a store that is away is not. A backend
     without `user_exists` has accounts that can log in and get no offline messages.
 
+    Methods that are marked with `@hookimpl` are hooks, as a plugin's are, while the
+    backend's accounts are in force. What the kernel collects as a plugin starts (handlers
+    of requests and elements, features of streams) is for plugins only.
+
+    The kernel stands in front: each call has `deadline` seconds, and a backend that
+    fails five times in a row is asked once a second until it answers again.
+
     Since 0.1.
     """
 
@@ -274,6 +299,16 @@ class AuthBackend:
 
     # What its credentials usually have: decoys of unknown accounts look alike then.
     scram_iterations: int = DEFAULT_ITERATIONS
+
+    # How long the kernel waits for one answer, in seconds: then gevent.Timeout strikes in
+    # the method that is at work, which must leave no broken connection behind.
+    deadline: float = 5.0
+
+    # How many calls may be at work or wait in it at once; further ones fail immediately.
+    max_waiting: int = 64
+
+    # What it remembers, for the metrics.
+    cache: AnswerCache | None = None
 
     def __init__(self, host: Host, options: PluginOptions) -> None:
         self.host = host
@@ -298,8 +333,24 @@ class AuthBackend:
         is no reason to refuse the start.
         """
 
+    def ready(self) -> None:
+        """The host's plugins run, and the accounts of this backend are in force.
+
+        Called once, also where a reload has brought the backend in. May block; what it
+        raises is logged.
+        """
+
     def stop(self) -> None:
         """Close what was opened; called once, also if `start` raised."""
+
+    def mechanisms(self) -> Mapping[str, Callable[[CredentialLookup], Mechanism]]:
+        """SASL mechanisms that this backend has besides the kernel's, by name.
+
+        Each is made for one attempt, and whom its `Success` names is let in: an account of
+        this host. They are offered after the kernel's, whose names are the kernel's own; of
+        two backends the first one has a name. Called for each login, so answer from memory.
+        """
+        return {}
 
     def check_password(self, localpart: str, password: str) -> bool:
         """Tell whether this is the account's password; False for an unknown account.
@@ -356,6 +407,18 @@ class AuthBackend:
         """Remove the account and its credentials. Raises AccountNotFound."""
         self._unsupported("remove an account")
 
+    def export_credentials(self, localpart: str) -> Credentials:
+        """All that is kept of an account's password. Raises AccountNotFound."""
+        self._unsupported("export credentials")
+
+    def import_user(self, localpart: str, credentials: Credentials) -> None:
+        """Make an account with credentials from elsewhere. Raises AccountExists, BadPassword.
+
+        Where there is a password, the rest follows from it and is not needed. Raises
+        Unsupported where nothing can be done with the hashes that came.
+        """
+        self._unsupported("import an account")
+
     def users(self, after: str = "", limit: int = 1000) -> list[str]:
         """At most `limit` localparts greater than `after`, in order of their code points.
 
@@ -378,6 +441,8 @@ CAPABILITIES = frozenset(
         "check_password",
         "count_users",
         "create_user",
+        "export_credentials",
+        "import_user",
         "missing_hashes",
         "remove_user",
         "scram_credentials",

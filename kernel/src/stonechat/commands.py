@@ -9,7 +9,8 @@ number, bool, None), shown as a table or as JSON. A plugin's command exists
 once for each host that enables the plugin; a parameter `host: str` picks one,
 and a `JID` parameter does so by its domain. The host `*` is all of them, and the
 result then a dict by host. A parameter `path` is a file on the server's machine: the
-command line makes it absolute, and nobody can give such a command from elsewhere.
+command line makes it absolute, and nobody can give such a command from elsewhere; nor one that is
+declared `local`.
 Raise `CommandError` for what the caller did wrong.
 
 Whoever comes through a host (`Host.run_command`: an ad-hoc command, a web page) needs
@@ -96,7 +97,8 @@ class Command:
 
     `whole_node`: it acts on more than the hosts that its parameters name. `adhoc_node` is
     its node as an ad-hoc command (XEP-0050), where a protocol has named one; the names of
-    its parameters are then those of the protocol's form.
+    its parameters are then those of the protocol's form. `local`: only whoever can open the
+    control socket may give it.
     """
 
     name: str
@@ -107,6 +109,7 @@ class Command:
     help: str
     whole_node: bool = False
     adhoc_node: str = ""
+    local: bool = False
 
     def has(self, parameter: str) -> bool:
         """Whether it has a parameter of that name."""
@@ -141,6 +144,7 @@ class _Declared:
     example: str
     whole_node: bool
     adhoc_node: str
+    local: bool
 
 
 def command(
@@ -152,6 +156,7 @@ def command(
     example: str = "",
     whole_node: bool = False,
     adhoc_node: str = "",
+    local: bool = False,
 ) -> Callable[[_Function], _Function]:
     """Declare a method to be a command; its docstring is the longer help.
 
@@ -159,7 +164,7 @@ def command(
     of the access rule, where operators choose it. The rest is said of `Command`.
     """
     declared = _Declared(
-        name, sentence, permission, permission_option, example, whole_node, adhoc_node
+        name, sentence, permission, permission_option, example, whole_node, adhoc_node, local
     )
 
     def declare(function: _Function) -> _Function:
@@ -198,6 +203,7 @@ def declaration(function: Callable[..., Any]) -> Command | None:
         inspect.getdoc(function) or "",
         declared.whole_node,
         declared.adhoc_node,
+        declared.local,
     )
 
 

@@ -15,7 +15,7 @@ certificate (SASL EXTERNAL). Others are plugins', which meet a stream by these h
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Literal, NamedTuple, Protocol
 
 from stonechat.errors import StanzaError, StreamError
@@ -54,6 +54,21 @@ class Keeper(Protocol):
 
     def received(self, stanza: Stanza) -> None:
         """A stanza of the peer's was handled."""
+
+    def settle(self, settled: Callable[[], None]) -> bool:
+        """The stream is about to end: whether the peer can be told that all that came is safe.
+
+        If not, `settled` is called once it can be. Meanwhile nothing more is handled: the peer
+        sends it again.
+        """
+
+    def ending(self, *, is_answered: bool) -> bool:
+        """We say the end of the stream now: the last moment to say something before it.
+
+        Something comes of a question only where the peer still answers. Returns True if it
+        sends again what it cannot hear of any more that it has come: then nothing that comes
+        from now on is handled.
+        """
 
     def unacknowledged(self) -> Sequence[Stanza]:
         """The stream is lost: what the peer may not have, in order. Sent again or answered."""
@@ -139,4 +154,10 @@ class ServerStream(Protocol):
         """Queue what is no stanza; in the namespace jabber:client for jabber:server."""
 
     def close(self, error: StreamError | None = None) -> None:
-        """End the stream."""
+        """End the stream; what the peer sends before it ends its side is handled (4.4)."""
+
+    def end(self, error: StreamError | None = None) -> None:
+        """End the stream at once: nothing more of the peer's is taken.
+
+        What its keeper has not seen acknowledged was given back when this returns.
+        """

@@ -2,8 +2,8 @@
 
 Four kinds, by decorator:
 
-*collects*: called when a host's plugins change, or about one session; all answers
-    are joined.
+*collects*: called when a host's plugins change, or about one session or account; all
+    answers are joined.
 *filters*: called for a stanza on its way. None lets it go on; `HANDLED` says
     that it is now in the plugin's care, so that nobody else sees it; a
     `StanzaError` refuses it, and is what the sender gets. Any other exception
@@ -23,7 +23,7 @@ costs other stanzas nothing. All but the collecting hooks may block.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar
 
@@ -80,6 +80,19 @@ class SharedContacts(NamedTuple):
     """Their members are in the account's roster."""
     seen_by: tuple[SharedGroup, ...] = ()
     """Their members have the account in theirs, and it need not have them in its own."""
+
+
+class Imported(NamedTuple):
+    """What became of a piece of an account's data (`stonechat_import_account`).
+
+    `kept` counts what was written, `known` what was there already, in the same form.
+    """
+
+    kept: int = 0
+    known: int = 0
+    lost: tuple[str, ...] = ()
+    """One sentence for each thing that could not be taken, and why: without a name in it, so
+    that the same can be counted over all accounts."""
 
 
 def _kind(kind: Kind) -> Callable[[_Function], _Function]:
@@ -721,6 +734,43 @@ def stonechat_account_removed(account: JID) -> None:
     under a name that had data of an earlier one, so it may come for an
     account that never was. Raise what keeps you from forgetting: in that case
     the account is not created.
+
+    Since 0.1.
+    """
+
+
+# An account moves
+
+
+@collects
+def stonechat_export_account(account: JID) -> Iterator[Element]:  # type: ignore[empty-body]
+    """The data of an account, for another server: children of `<user/>` (XEP-0227).
+
+    Be a generator, which reads as it goes: what may be large comes in parts, one element
+    after the other with the same name and attributes, that together are one
+    (`stonechat.portable.parts_of`). What is of other namespaces than the text's is for those
+    who know it. It may block; what it
+    raises ends the export, so raise StanzaError or StorageError where something cannot be
+    read, and leave nothing out.
+
+    The account exists; somebody may be using it meanwhile. Its credentials are no plugin's.
+
+    Since 0.1.
+    """
+
+
+@first_answer
+def stonechat_import_account(account: JID, element: Element, dry_run: bool) -> Imported | None:
+    """Take one child of an account's `<user/>`, or a part of it, as another server wrote it.
+
+    None where the element is not yours: what nobody takes is reported as lost. What the
+    account has already stays as it is, so that the same may come any number of times: of
+    what is the same say `known`, of what is different `lost`. Nobody but the account's own
+    clients is told of anything. Your limits hold; what is beyond them is `lost`, and so is
+    what is malformed, whose neighbours are kept all the same.
+
+    With `dry_run` answer in the same way, and write nothing; the account need not exist
+    then. Raise StanzaError where the store fails: the import ends there.
 
     Since 0.1.
     """

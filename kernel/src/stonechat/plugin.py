@@ -25,12 +25,13 @@ from typing import Any, TypeVar
 
 from pluggy import HookimplMarker
 
-from stonechat.hookspecs import HANDLED, Handled, SharedContacts, SharedGroup
+from stonechat.hookspecs import HANDLED, Handled, Imported, SharedContacts, SharedGroup
 
 __all__ = [
     "ENTRY_POINTS",
     "HANDLED",
     "Handled",
+    "Imported",
     "SharedContacts",
     "SharedGroup",
     "Stage",

@@ -80,6 +80,9 @@ class Mechanism(ABC):
     It is not called again after Success or a failure.
     """
 
+    may_begin_empty: bool = False
+    """Whether to take no initial response for an empty one, rather than to ask for one."""
+
     def __init__(self, name: str, domain: str, lookup: CredentialLookup) -> None:
         self.name = name
         self.domain = domain

@@ -16,14 +16,18 @@ What holds on every database:
 - Keep statements at module level with `bindparam`: SQLAlchemy then compiles them once.
 - Fetch inside the work (`.all()`, `.scalar()`); a result that is still open is refused.
 - A work touches its connection and its own variables, nothing else: it runs in another
-  thread. It must not call the store again, wait for a greenlet, commit or roll back.
+  thread, and on a database server it may run more than once, of which the last time
+  counts. It must not call the store again, wait for a greenlet, commit or roll back.
+- An error of a statement that is to be caught needs `connection.begin_nested()` around the
+  statement: PostgreSQL refuses all else in the transaction until that part is undone.
+- No work changes tables; that is what `Schema` and its migrations are for.
 - Text of others goes into bound values only, and through `escape_like` before a LIKE.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
 
@@ -31,14 +35,22 @@ from sqlalchemy import (
     BigInteger,
     Column,
     Connection,
+    Dialect,
+    Executable,
     Insert,
     Integer,
     LargeBinary,
     MetaData,
     String,
     Table,
+    TextClause,
+    TypeDecorator,
     Unicode,
+    bindparam,
+    text,
 )
+from sqlalchemy.sql.schema import ScalarElementColumnDefault
+from sqlalchemy.types import TypeEngine
 
 from stonechat.errors import StorageError
 
@@ -51,6 +63,7 @@ __all__ = [
     "Durability",
     "HostText",
     "JidText",
+    "KeyBytes",
     "LocalText",
     "Migration",
     "ResourceText",
@@ -69,9 +82,10 @@ T = TypeVar("T")
 
 # What must be true of a write before its caller goes on (design, section 7):
 # memory: the operating system has it; nothing is ever forced to the disk, so after a
-#         power failure even the file may be damaged;
+#         power failure even the file may be damaged. Of a database server: it has it;
 # disk:   the operating system has it; the death of the process loses nothing, a power
-#         failure may lose the last moments, the file stays whole;
+#         failure may lose the last moments, the file stays whole. Of a database server: its
+#         death loses nothing;
 # full:   the disk has it.
 Durability: TypeAlias = Literal["memory", "disk", "full"]
 
@@ -164,8 +178,10 @@ class Storage(ABC):
     def ensure(self, *schemas: Schema) -> None:
         """Make the tables of these schemas, or bring older ones up to date.
 
-        All or nothing. Raises StorageError, and has written nothing, if the database
-        is newer than a schema. A copy is kept before anything is altered.
+        All or nothing, but on MySQL, which can undo no change of tables; there each step
+        of a schema counts by itself. Raises StorageError, and has written nothing, if the
+        database is newer than a schema. Where the database is a file, a copy is kept before
+        anything is altered.
         """
 
 
@@ -186,6 +202,26 @@ def _text(length: int) -> String:
 
 # A LargeBinary without a length is 64 KiB on MySQL, with this one it is a LONGBLOB.
 StanzaBytes = LargeBinary().with_variant(LargeBinary(2**32 - 1), "mysql", "mariadb")
+
+
+class KeyBytes(TypeDecorator[bytes]):
+    """At most `length` octets that may be part of a key, such as a digest."""
+
+    impl = LargeBinary
+    cache_ok = True
+
+    def __init__(self, length: int) -> None:
+        super().__init__(length)
+        self.length = length
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        if dialect.name in ("mysql", "mariadb"):
+            # To them a LargeBinary is a BLOB, which no key takes.
+            from sqlalchemy.dialects.mysql import VARBINARY
+
+            return dialect.type_descriptor(VARBINARY(self.length))
+        return super().load_dialect_impl(dialect)
+
 
 # Microseconds since the epoch, UTC.
 Timestamp = BigInteger()
@@ -237,7 +273,7 @@ def upsert(
 
 def _upsert_statement(
     dialect: str, table: Table, columns: tuple[str, ...], keys: tuple[str, ...]
-) -> Insert:
+) -> Executable:
     # A statement made anew costs more than its execution. Columns come from code, never
     # from a peer, so there are as many statements as calls in the source.
     cached = table.info.get((upsert, dialect, columns, keys))
@@ -245,13 +281,13 @@ def _upsert_statement(
         cached = table.info[upsert, dialect, columns, keys] = _new_upsert(
             dialect, table, columns, keys
         )
-    statement: Insert = cached
+    statement: Executable = cached
     return statement
 
 
 def _new_upsert(
     dialect: str, table: Table, columns: tuple[str, ...], keys: tuple[str, ...]
-) -> Insert:
+) -> Insert | TextClause:
     others = [name for name in columns if name not in keys]
     # The dialects' modules are imported where they are used: each costs the start time.
     if dialect in ("mysql", "mariadb"):
@@ -280,4 +316,41 @@ def _new_upsert(
         return conflict.on_conflict_do_update(
             index_elements=keys, set_={name: conflict.excluded[name] for name in others}
         )
+    if dialect == "mssql":
+        return _new_merge(table, columns, keys, others)
     raise StorageError(f"upsert is not known for the database {dialect}")
+
+
+def _new_merge(
+    table: Table, columns: tuple[str, ...], keys: tuple[str, ...], others: list[str]
+) -> TextClause:
+    """SQL Server has no more than MERGE, and that only by HOLDLOCK as one step."""
+    from sqlalchemy.dialects.mssql import dialect
+
+    quote = dialect().identifier_preparer.quote  # type: ignore[no-untyped-call]
+    # What an INSERT would give to the columns that are left out.
+    usual = {
+        column.name: column.default.arg
+        for column in table.columns
+        if column.name not in columns and isinstance(column.default, ScalarElementColumnDefault)
+    }
+    all_of_it = (*columns, *usual)
+
+    def listed(names: Iterable[str], form: str = "{0}", between: str = ", ") -> str:
+        return between.join(form.format(quote(name), name) for name in names)
+
+    parts = [
+        f"MERGE INTO {quote(table.name)} WITH (HOLDLOCK) AS target",
+        f"USING (VALUES ({listed(all_of_it, ':{1}')})) AS given ({listed(all_of_it)})",
+        f"ON {listed(keys, 'target.{0} = given.{0}', ' AND ')}",
+    ]
+    if others:
+        parts.append(f"WHEN MATCHED THEN UPDATE SET {listed(others, '{0} = given.{0}')}")
+    parts.append(f"WHEN NOT MATCHED THEN INSERT ({listed(all_of_it)})")
+    parts.append(f"VALUES ({listed(all_of_it, 'given.{0}')});")
+    # Names come from declarations of tables, never from a peer.
+    merge = text(" ".join(parts))
+    return merge.bindparams(
+        *(bindparam(name, type_=table.c[name].type) for name in columns),
+        *(bindparam(name, value, type_=table.c[name].type) for name, value in usual.items()),
+    )

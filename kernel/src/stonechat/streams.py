@@ -71,4 +71,7 @@ class Stream(Protocol):
         """Queue what is no stanza; in the namespace jabber:client for that of the stream."""
 
     def close(self, error: StreamError | None = None) -> None:
-        """End the stream."""
+        """End the stream: nothing more is sent.
+
+        From a peer that is admitted there may come something yet, until it ends it, too.
+        """

@@ -28,7 +28,11 @@ class Stream:
         self.is_outgoing = is_outgoing
         self.target = target
         self.address = "203.0.113.1"
-        self.is_open = True
+        self.is_open = self.is_taking = True
+        self.may_do_without_tls = False
+        self.avoids_tls = False
+        self.lingers = False  # its peer does not end it when we do
+        self.was_left = False
         self.is_secure = True
         self.is_bidirectional = False
         self.is_gone = False
@@ -80,9 +84,17 @@ class Stream:
         return self.left
 
     def close(self, error=None):
-        self.error = error
         if self.is_open:
-            self.lose("closed here")
+            self.error = error
+            self.is_open = False
+            if not self.lingers:
+                self.lose("closed here")
+
+    def end(self, error=None):
+        if self.is_taking:
+            self.error = self.error or error
+            self.was_left = True
+            self.lose("ended here")
 
     # What the peer does
 
@@ -101,7 +113,7 @@ class Stream:
         self.owner.refused(self, pair or self.pair, StanzaError(condition, "No.", **arguments))
 
     def lose(self, reason="closed by the peer"):
-        self.is_open = False
+        self.is_open = self.is_taking = False
         self.is_gone = True
         self.owner.lost(self, reason)
 

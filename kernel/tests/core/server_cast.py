@@ -5,6 +5,7 @@ from stonechat.core.server_outgoing import OutgoingStream
 from stonechat.errors import JIDError
 from stonechat.federation import Pair
 from stonechat.jid import JID
+from stonechat.namespaces import NS_SASL
 from stonechat.net.resolver import Target
 from stonechat.stanza import Element, Message
 from stonechat.testing.server_stream import RawServerStream, certificate_of
@@ -14,6 +15,7 @@ CAPULET, MONTAGUE, VERONA = "capulet.example", "montague.example", "verona.examp
 ROOMS = "rooms.capulet.example"
 PAIR = Pair(CAPULET, MONTAGUE)
 NS_PROOF = "urn:example:proof"
+EXTERNAL = f"<mechanisms xmlns='{NS_SASL}'><mechanism>EXTERNAL</mechanism></mechanisms>"
 
 TRUSTED = certificate_of(MONTAGUE)
 OTHER = certificate_of(VERONA)
@@ -106,7 +108,16 @@ class Manager:
         peer.open()
         return peer
 
-    def outgoing(self, *, tls=False, certificate=TRUSTED, fault="", timeout=30.0, idle=0.0):
+    def outgoing(
+        self,
+        *,
+        tls=False,
+        certificate=TRUSTED,
+        fault="",
+        timeout=30.0,
+        idle=0.0,
+        avoids_tls=False,
+    ):
         """A server that we have connected to; our header has come unless TLS is first."""
         peer = RawServerStream(
             self.server, MONTAGUE, CAPULET, certificate=certificate, certificate_fault=fault
@@ -120,6 +131,7 @@ class Manager:
             timeout=timeout,
             idle_timeout=idle,
         )
+        stream.avoids_tls = avoids_tls
         self.streams.append(stream)
         stream.start()
         self.server.settle()
@@ -182,6 +194,16 @@ class Prover:
     @hookimpl
     def stonechat_server_stream_closed(self, stream):
         self.events.append(("closed", stream.pair))
+
+
+def established(manager, **options):
+    """A stream of ours that carries stanzas."""
+    peer = manager.outgoing(tls=True, **options)
+    peer.answer(EXTERNAL)
+    peer.accept()
+    peer.answer()
+    assert manager.stream.may_send(PAIR)
+    return peer
 
 
 def message(to="juliet@capulet.example", from_="romeo@montague.example/orchard", body="Hark!"):

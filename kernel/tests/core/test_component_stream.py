@@ -1,14 +1,18 @@
 """Streams that a plugin takes: handed over, bounded, and taken back (`stonechat.streams`)."""
 
+import gevent
 import pytest
 
+from stonechat.core import component_stream
 from stonechat.core.component_port import ComponentPort
+from stonechat.core.component_stream import end_all
 from stonechat.core.config_model import ComponentListener
-from stonechat.core.peer_stream import STUCK_SECONDS
+from stonechat.core.peer_stream import GOODBYE_SECONDS, STUCK_SECONDS
 from stonechat.errors import StreamError
 from stonechat.jid import JID
 from stonechat.namespaces import NS_CLIENT
 from stonechat.stanza import Element, Message
+from stonechat.testing import until
 from stonechat.testing.transport import MemoryConnection, Peer
 
 PLAYS = "plays.shakespeare.example"
@@ -158,11 +162,78 @@ def test_the_end_is_told_once(server, component, taker):
     assert component.octets.endswith(b"</stream:stream>")
 
 
-def test_nothing_is_heard_of_a_stream_that_was_closed(component, taker):
+def test_nothing_is_heard_of_a_stranger_whose_stream_was_closed(component, taker):
     component.send(HEADER)
     taker.streams[0].close(StreamError("not-authorized"))
     component.send("<message/>")
     assert taker.came == []
+
+
+@pytest.fixture
+def stream(component, taker):
+    component.send(HEADER)
+    taker.streams[0].admit()
+    return taker.streams[0]
+
+
+def test_what_is_on_its_way_when_we_end_a_stream_still_arrives(server, component, taker, stream):
+    stream.close(StreamError("conflict"))
+    octets = component.octets
+    assert condition(octets.decode()) == "conflict"
+    assert not stream.is_open
+    component.send("<message/><message/>")
+    assert len(taker.came) == 2
+    stream.send(Message(to=JID.parse(PLAYS)))
+    stream.send_element(Element(NS_CLIENT, "late"))
+    stream.close()
+    assert taker.ends == []
+    component.send("</stream:stream><message/>")
+    component.connection.hang_up()
+    server.settle()
+    assert len(taker.came) == 2
+    assert len(taker.ends) == 1
+    assert component.octets == octets
+
+
+def test_a_component_that_never_ends_it_keeps_no_plugin_from_stopping(
+    server, host, component, taker, stream, monkeypatch
+):
+    monkeypatch.setattr(component_stream, "PATIENCE", 0.01)
+    server.kernel.is_stopping = True
+    end_all(host.kernel.stream_acceptances.values())
+    server.kernel.is_stopping = False
+    assert not stream.is_taking
+    component.send("<message/>")
+    assert taker.came == []
+
+
+def test_a_component_that_never_ends_it_is_left(server, component, taker, stream):
+    stream.close()
+    server.clock.advance(GOODBYE_SECONDS + 1)
+    component.send("<message/>")
+    assert taker.came == []
+
+
+def test_a_fault_ends_it_at_once(component, taker, stream):
+    stream.close()
+    component.send("<message/><?pi?><message/>")
+    assert len(taker.came) == 1
+    assert component.octets.endswith(b"</stream:stream>")
+    assert component.octets.count(b"</stream:stream>") == 1
+
+
+@pytest.mark.parametrize("way", ["disable", "stop"])
+def test_whose_plugin_stops_is_heard_out_before(server, host, component, taker, stream, way):
+    if way == "stop":
+        stopping = gevent.spawn(server.kernel.stop)
+    else:
+        stopping = gevent.spawn(host.disable, "taker")
+    until(lambda: not stream.is_open, "the end of the stream")
+    wanted = "system-shutdown" if way == "stop" else "reset"
+    assert condition(component.octets.decode()) == wanted
+    component.connection.deliver(b"<message/></stream:stream>")
+    stopping.join()
+    assert len(taker.came) == 1
 
 
 def test_a_stranger_has_a_deadline(server, component, taker):

@@ -3,6 +3,7 @@
 import pytest
 
 from stonechat import hookimpl
+from stonechat.auth import AuthUnavailable
 from stonechat.errors import StanzaError
 from stonechat.jid import JID
 from stonechat.plugin import HANDLED
@@ -250,6 +251,29 @@ def test_an_answer_that_nobody_waits_for_is_dropped(capulet, answering, romeo, t
 def test_an_error_is_not_answered_with_an_error(capulet, romeo, kind, to):
     romeo.send(f"<{kind} type='error' to='{to}'><error type='cancel'/></{kind}>")
     assert romeo.received() == []
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        "<iq type='get' id='away' to='{to}'><query xmlns='urn:example:query'/></iq>",
+        "<message type='chat' id='away' to='{to}'><body>Hist!</body></message>",
+    ],
+)
+def test_while_nobody_knows_whether_an_account_exists_the_sender_may_try_again(
+    server, capulet, romeo, monkeypatch, request_
+):
+    def away(localpart):
+        raise AuthUnavailable("the directory does not answer")
+
+    monkeypatch.setattr(capulet.kernel.accounts, "exists", away)
+    romeo.send(request_.format(to="nurse@capulet.example"))
+    error = error_of(romeo.receive())
+    assert (error.condition, error.type) == ("internal-server-error", "wait")
+    # The stream is none the worse for it.
+    monkeypatch.undo()
+    romeo.send(request_.format(to="nurse@capulet.example"))
+    assert error_of(romeo.receive()).condition == "service-unavailable"
 
 
 def test_nobody_is_told_that_news_of_an_absence_found_nobody(romeo):

@@ -40,6 +40,10 @@ class Bell:
     def ring_for(self, jid: JID, name: str = "", caller: str = "") -> str:
         return f"{self.host.name}: {jid} {name} {caller}"
 
+    @command("muffle", "Muffle the bell.", local=True)
+    def muffle(self) -> str:
+        return "muffled"
+
     @command("ring-all", "Ring all bells of the town.", whole_node=True)
     def ring_all(self) -> str:
         return "dong"
@@ -114,6 +118,7 @@ def test_a_host_offers_the_kernel_s_commands_and_those_of_its_plugins(town):
 def test_nobody_writes_files_of_the_machine_from_elsewhere(town):
     assert "backup" not in names(at(town).commands(FRIAR))
     assert "no command" in refused(town, "backup", FRIAR, path="/tmp/copy.db")
+    assert "no command" in refused(town, "muffle", FRIAR)
 
 
 def test_somebody_is_offered_what_they_may(town):

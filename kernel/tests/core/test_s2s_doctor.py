@@ -13,6 +13,7 @@ from doctor_cast import (
     LOCALHOST,
     OLD_HEADER,
     REMOTE,
+    STARTTLS,
     Authority,
     Peer,
     codes,
@@ -20,6 +21,7 @@ from doctor_cast import (
     stream_error,
     verdicts,
 )
+from gevent.event import Event
 
 from stonechat.commands import CommandError
 from stonechat.core import certificate_facts, examiner, s2s_doctor
@@ -27,6 +29,8 @@ from stonechat.core.findings import Deadlines
 from stonechat.examination import Finding
 from stonechat.plugin import hookimpl
 from stonechat.testing import until
+
+OPTIONAL = "<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>"
 
 
 class Prover:
@@ -291,9 +295,9 @@ def test_all_steps_together_have_a_bound(world, monkeypatch):
 
 
 def test_the_deadline_of_whoever_asks_is_not_taken_for_a_steps(world):
-    outer = gevent.Timeout(0.05)
+    outer = gevent.Timeout(0.001)
     with pytest.raises(gevent.Timeout) as caught, outer, Deadlines(10, 10).hold("an answer"):
-        gevent.sleep(10)
+        Event().wait()
     assert caught.value is outer
 
 
@@ -451,6 +455,42 @@ def test_a_certificate_proves_nothing_in_the_clear(world):
     world.start(trust="any")
     world.publish(world.peer(clear=features(EXTERNAL)))
     assert codes(world.examine(), "authentication") == ["no-offer"]
+
+
+@pytest.mark.parametrize("plugins", [{}, {"prover": {}}])
+def test_it_says_that_it_speaks_dialback_where_streams_would(world, plugins):
+    world.start(plugins=plugins, trust="any")
+    peer = world.peer(clear=features(DIALBACK))
+    world.publish(peer)
+    world.examine()
+    until(lambda: peer.heard.endswith("</stream:stream>"), "its leave")
+    assert ("jabber:server:dialback" in peer.heard) == bool(plugins)
+
+
+@pytest.mark.parametrize(
+    ("trust", "starttls", "end", "code"),
+    [
+        ("any", OPTIONAL, "handshake", "can-speak"),
+        ("any", OPTIONAL, "refusal", "can-speak"),
+        ("any", OPTIONAL, "octets", "can-speak"),
+        ("any", STARTTLS, "handshake", "cannot-speak"),
+        ("dialback", OPTIONAL, "handshake", "cannot-speak"),
+    ],
+)
+def test_where_tls_fails_and_nobody_wants_it_it_goes_without(world, trust, starttls, end, code):
+    world.start(plugins={"prover": {}}, trust=trust)
+    peer = world.peer(clear=features(starttls, DIALBACK))
+    if end == "handshake":
+        peer.context.maximum_version = TLSVersion.TLSv1_2
+        peer.context.set_ciphers("AES256-SHA")
+    elif end == "refusal":
+        peer.proceed = "<failure xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>"
+    else:
+        peer.proceed += "<stream:features/>"
+    world.publish(peer)
+    findings = world.examine()
+    assert only(findings, "outcome").code == code
+    assert only(findings, "tls").verdict == ("warning" if code == "can-speak" else "failed")
 
 
 def test_a_header_that_names_dialback_offers_it_too(world):

@@ -103,3 +103,17 @@ def test_a_further_domain_of_a_stream_is_not_counted_again(world):
     stream.lose()
     assert world.s2s.figures.incoming == 0
     assert list(world.s2s.incoming) == []
+
+
+def test_those_that_are_ending_take_no_place_of_others_for_ever(world, monkeypatch):
+    monkeypatch.setattr(s2s_incoming, "MAX_PER_DOMAIN", 2)
+    streams = []
+    for _ in range(6):
+        stream = world.incoming()
+        stream.lingers = True
+        stream.authorize()
+        streams.append(stream)
+    # Each was told, and heard out as long as there was room.
+    assert [stream.is_open for stream in streams] == [False] * 4 + [True] * 2
+    assert [stream.was_left for stream in streams] == [True] * 2 + [False] * 4
+    assert {stream.error.condition for stream in streams[:4]} == {"conflict"}

@@ -203,6 +203,21 @@ def test_the_next_place_is_tried_where_one_agrees_to_no_stream(world):
     assert user.stream is second
 
 
+def test_where_tls_is_begun_in_vain_everywhere_it_is_asked_without(world):
+    world.ways.dns[REMOTE] = PLACES
+    world.ways.sockets[PLACES[1].host] = refused_connection(REMOTE)
+    user = User(world)
+    first = world.stream()
+    first.may_do_without_tls = True
+    first.lose("TLS handshake failed")
+    stream = world.stream()
+    assert (stream.target, stream.avoids_tls) == (PLACES[0], True)
+    stream.offer()
+    world.settle()
+    assert user.stream is stream
+    user.leave()
+
+
 def test_where_it_has_agreed_no_other_place_is_tried(world):
     world.ways.dns[REMOTE] = PLACES
     User(world)

@@ -11,7 +11,7 @@ from s2s_world import LOCAL, PAIR, REMOTE, Stream, World, no_such_domain
 
 from stonechat.commands import CommandError
 from stonechat.core.metrics import render
-from stonechat.core.s2s_manager import PATIENCE
+from stonechat.core.peer_stream import PATIENCE
 from stonechat.custody import Custody
 from stonechat.federation import Pair
 from stonechat.jid import JID
@@ -232,6 +232,58 @@ def test_at_the_end_all_streams_are_told(world):
     assert world.errors() == [("1", "remote-server-timeout", "wait")]
     late = world.incoming()
     assert not late.is_open
+
+
+def test_others_are_heard_out_before_ours_are_ended(world):
+    ours, theirs = world.open(), world.incoming()
+    theirs.authorize()
+    theirs.lingers = True
+    draining = gevent.spawn(world.s2s.drain, clock(100))
+    gevent.sleep(0)
+    assert theirs.error.condition == "system-shutdown"
+    # What comes of the last that they have sent can leave yet.
+    world.route("answer")
+    assert ours.ids == ["answer"]
+    theirs.lose()
+    draining.join()
+    assert ours.error.condition == "system-shutdown"
+    assert not theirs.was_left
+
+
+def test_one_for_both_directions_is_ended_with_ours(world):
+    both = world.incoming(is_bidirectional=True)
+    both.authorize()
+    theirs = world.incoming("verona.example")
+    theirs.authorize()
+    theirs.lingers = True
+    draining = gevent.spawn(world.s2s.drain, clock(100))
+    gevent.sleep(0)
+    assert both.is_open
+    theirs.lose()
+    draining.join()
+    assert both.error.condition == "system-shutdown"
+
+
+def test_who_does_not_end_its_side_has_had_its_time(world):
+    streams = [world.open(), world.incoming()]
+    streams[1].authorize()
+    for stream in streams:
+        stream.lingers = True
+    world.s2s.drain(clock(1))
+    assert [stream.was_left for stream in streams] == [True, True]
+
+
+def test_what_a_stream_gives_back_at_the_end_is_dropped(world):
+    stream = world.open()
+    stream.lingers = True
+    stream.left = [Message(to=JID.make("romeo", REMOTE), from_=world.juliet.jid, id="1")]
+    world.s2s.drain(clock(0.1))
+    world.settle()
+    [record] = world.server.logged("stanzas to other servers are dropped")
+    assert record["stanzas"] == 1
+    assert world.s2s.room.waiting == 0
+    assert world.s2s.links == {}
+    assert len(world.ways.streams) == 1
 
 
 def test_what_waits_may_leave_yet(world):

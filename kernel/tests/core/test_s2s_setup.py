@@ -148,6 +148,56 @@ def test_when_no_place_is_left_it_has_failed(world):
     assert world.errors() == [("1", "remote-server-timeout", "wait")]
 
 
+def lose_in_tls(stream):
+    stream.may_do_without_tls = True
+    stream.lose("TLS handshake failed")
+
+
+def test_where_tls_is_begun_in_vain_everywhere_it_goes_without_at_last(world):
+    world.ways.dns[REMOTE] = [FIRST, SECOND]
+    world.say("1")
+    lose_in_tls(world.stream())
+    # First of all whoever may yet encrypt.
+    assert (world.stream().target, world.stream().avoids_tls) == (SECOND, False)
+    lose_in_tls(world.stream())
+    assert (world.stream().target, world.stream().avoids_tls) == (FIRST, True)
+    world.stream().lose()
+    third = world.stream()
+    assert (third.target, third.avoids_tls) == (SECOND, True)
+    third.authorize()
+    assert third.ids == ["1"]
+    assert world.errors() == []
+
+
+def test_it_goes_without_but_once(world):
+    world.say("1")
+    lose_in_tls(world.stream())
+    lose_in_tls(world.stream())
+    assert len(world.ways.streams) == 2
+    assert world.errors() == [("1", "remote-server-timeout", "wait")]
+
+
+def test_it_goes_without_too_where_the_other_places_do_not_answer(world):
+    world.ways.dns[REMOTE] = [FIRST, SECOND]
+    world.ways.sockets[SECOND.host] = refused_connection(REMOTE)
+    world.say("1")
+    lose_in_tls(world.stream())
+    stream = world.stream()
+    assert (stream.target, stream.avoids_tls) == (FIRST, True)
+    stream.authorize()
+    assert world.errors() == []
+
+
+def test_where_another_place_speaks_to_us_its_word_is_the_last(world):
+    world.ways.dns[REMOTE] = [FIRST, SECOND]
+    world.say("1")
+    lose_in_tls(world.stream())
+    world.stream().offer()
+    world.stream().refuse("not-acceptable")
+    assert world.errors() == [("1", "not-acceptable", "modify")]
+    assert len(world.ways.streams) == 2
+
+
 def test_a_stream_that_cannot_start_is_given_up(world, monkeypatch):
     open_ = world.ways.open
 

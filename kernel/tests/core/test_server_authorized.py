@@ -114,6 +114,12 @@ class Full:
     def received(self, stanza):
         pass
 
+    def settle(self, settled):
+        return True
+
+    def ending(self, *, is_answered):
+        return False
+
     def unacknowledged(self):
         return ()
 

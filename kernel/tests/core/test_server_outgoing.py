@@ -126,6 +126,52 @@ def test_whoever_offers_tls_has_to_begin_it(manager):
     assert len(refusals(manager)) == 1
 
 
+@pytest.mark.parametrize(
+    ("trust", "offer", "ends", "may"),
+    [
+        ("any", STARTTLS, "handshake", True),
+        ("any", STARTTLS, "silence", True),
+        ("any", STARTTLS, "failure", True),
+        ("dialback", STARTTLS, "handshake", False),
+        ("require", STARTTLS, "handshake", False),
+        ("any", f"<starttls xmlns='{NS_TLS}'><required/></starttls>", "handshake", False),
+        ("any", STARTTLS, "later", False),
+        ("any", "", "handshake", False),
+    ],
+)
+def test_where_tls_is_begun_in_vain_it_may_do_without(server, manager, trust, offer, ends, may):
+    manager.trusts[MONTAGUE] = trust
+    peer = manager.outgoing()
+    peer.answer(offer)
+    if ends == "failure":
+        peer.send(f"<failure xmlns='{NS_TLS}'/>")
+    elif ends == "later":
+        peer.proceed()
+    elif offer:
+        peer.send(f"<proceed xmlns='{NS_TLS}'/>")
+    if ends == "silence":
+        server.clock.advance(31)
+    else:
+        peer.drop()
+    assert manager.end is not None
+    assert manager.stream.may_do_without_tls == may
+
+
+def test_it_does_without_where_that_was_in_vain_before(manager, prover):
+    manager.trusts[MONTAGUE] = "any"
+    peer = manager.outgoing(avoids_tls=True)
+    peer.answer(STARTTLS)
+    assert peer.receive_element().name == "proof"
+    assert not manager.stream.may_do_without_tls
+
+
+def test_not_where_the_peer_wants_it(manager):
+    manager.trusts[MONTAGUE] = "any"
+    peer = manager.outgoing(avoids_tls=True)
+    peer.answer(f"<starttls xmlns='{NS_TLS}'><required/></starttls>")
+    assert peer.receive_element().name == "starttls"
+
+
 @pytest.mark.parametrize("behind", ["x", "<stream:features/>"])
 def test_octets_behind_proceed_are_an_attack(manager, behind):
     peer = manager.outgoing()

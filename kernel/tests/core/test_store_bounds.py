@@ -24,6 +24,7 @@ from store_lines import (
 )
 
 from stonechat.core.store import Store
+from stonechat.core.store_jobs import sleep
 from stonechat.errors import StorageError
 from stonechat.storage import StorageFull, StorageUncertain
 
@@ -129,6 +130,36 @@ def test_a_timeout_of_the_caller_ends_its_waiting_only(store: Store) -> None:
         store.write(say("given up"))
     store.write(say("Ay me!"))
     assert store.read(said) == ["Ay me!"]
+
+
+# What takes long
+
+
+def dawdle(_connection: Connection) -> None:
+    sleep(0.05)
+
+
+@pytest.mark.parametrize("call", ["read", "write"])
+def test_what_takes_long_is_logged_by_its_name_and_not_each_time(
+    make_store: Callable[..., Store], caplog: pytest.LogCaptureFixture, call: str
+) -> None:
+    store = make_store(slow=0.03)
+    for _ in range(3):
+        getattr(store, call)(dawdle)
+    gevent.sleep(0)
+    slow = [r.getMessage() for r in caplog.records if r.levelno == logging.WARNING]
+    assert [message for message in slow if "dawdle" in message] == slow[:1]
+    assert "was slow: dawdle took 0." in slow[0]
+
+
+def test_nothing_is_logged_where_that_is_switched_off(
+    make_store: Callable[..., Store], caplog: pytest.LogCaptureFixture
+) -> None:
+    store = make_store(slow=0)
+    store.write(dawdle)
+    store.read(dawdle)
+    gevent.sleep(0)
+    assert "slow" not in caplog.text
 
 
 # Threads and the hub

@@ -303,6 +303,24 @@ def test_a_listener_on_all_addresses_is_reached_on_that_of_the_machine_itself(ad
     assert address_of(port) == reached
 
 
+def test_a_reload_meanwhile_does_no_harm(world, monkeypatch):
+    world.start()
+    kernel = world.server.kernel
+    reflect = tls_doctor.reflect
+
+    def reloading(*arguments):
+        found = reflect(*arguments)
+        kernel.contexts = None
+        return found
+
+    monkeypatch.setattr(tls_doctor, "reflect", reloading)
+    contexts = kernel.contexts
+    try:
+        assert row(world.examine(), "certificate")["code"] == "trusted"
+    finally:
+        kernel.contexts = contexts
+
+
 def test_there_is_an_end_to_handshakes(world, monkeypatch):
     world.start(LOCAL, REMOTE, listen=[C2S, S2S])
     monkeypatch.setattr(tls_doctor, "MOST_HANDSHAKES", 1)

@@ -192,6 +192,35 @@ def test_a_reset_with_output_waiting_is_noticed_and_keeps_nobody_busy(net):
     assert connection.handled < 10
 
 
+def test_writes_that_the_socket_had_not_taken_when_it_ended_are_counted(net):
+    handler, juliet = net.connect(buffers=SMALL_BUFFERS, unsent_limit=1 << 20)
+    connection = handler.connection
+    for _ in range(100):
+        connection.write(b"x" * 8000)
+    net.settle()
+    waiting = connection.waiting
+    assert 0 < waiting < 100
+    connection.write(b"x")
+    reset(juliet)
+    handler.until_lost()
+    assert connection.lost_writes == waiting + 1
+
+
+def test_a_write_that_fails_counts_as_lost_and_one_that_left_does_not(net):
+    handler, juliet = net.connect()
+    connection = handler.connection
+    connection.write(b"x")
+    net.settle()
+    assert juliet.recv(1) == b"x"
+    reset(juliet)
+    connection.write(b"y")
+    connection.write(b"z")
+    connection.flush()
+    assert connection.is_closed
+    assert connection.lost_writes == 2
+    handler.until_lost()
+
+
 def test_what_was_sent_before_a_reset_is_read_although_output_waits(net):
     handler, juliet = net.connect(unsent_limit=20 << 20)
     handler.connection.write(BIG)

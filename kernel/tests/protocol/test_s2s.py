@@ -27,8 +27,8 @@ from stonechat.sasl import SaslChallenge, SaslFailed, SaslSuccess
 from stonechat.stanza import Message, Stanza
 from stonechat.xml import Element
 
-HEADER = header(from_="montague.example", to="capulet.example")
-ANSWER = header(from_="montague.example", to="capulet.example", id="s1")
+HEADER = header(from_="montague.example", to="capulet.example", speaks_dialback=True)
+ANSWER = header(from_="montague.example", to="capulet.example", id="s1", speaks_dialback=True)
 FEATURES = (
     b"<stream:features><starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/></stream:features>"
 )
@@ -85,12 +85,18 @@ def test_a_header_opens_a_stream(receiving, initiating):
 def test_our_header_says_what_servers_want_to_read():
     octets = header(from_="a'b.example", to="", id="<1>")
     assert b"xmlns='jabber:server'" in octets
-    assert b"xmlns:db='jabber:server:dialback'" in octets
+    assert b"jabber:server:dialback" not in octets
     assert b"from='a&apos;b.example'" in octets
     assert b"id='&lt;1&gt;'" in octets
     assert b"version='1.0'" in octets
     assert b" to=" not in octets
     assert b"version='1.0'>" not in header(from_="a", to="b", id="1", is_old=True)
+
+
+def test_it_tells_of_dialback_where_that_is_spoken(receiving):
+    octets = header(from_="montague.example", to="capulet.example", speaks_dialback=True)
+    assert b" xmlns:db='jabber:server:dialback' " in octets
+    assert receiving.feed(octets)[0].speaks_dialback
 
 
 def test_who_names_no_version_is_old(receiving, initiating):
@@ -384,6 +390,15 @@ def test_dialback_has_the_prefix_of_our_header():
         b" xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error></db:result>"
     )
     assert element_to_bytes(Element("urn:xmpp:bidi", "bidi")) == b"<bidi xmlns='urn:xmpp:bidi'/>"
+
+
+def test_dialback_declares_its_prefix_where_our_header_did_not(receiving):
+    octets = element_to_bytes(Element(NS_DIALBACK, "verify", {"id": "1"}), is_db_declared=False)
+    assert octets == b"<db:verify id='1' xmlns:db='jabber:server:dialback'/>"
+    silent = header(from_="montague.example", to="capulet.example")
+    (_, element) = receiving.feed(silent + octets)
+    assert element.qualified_name == "jabber:server:dialback verify"
+    assert list(element.attributes) == ["id"]
 
 
 def test_what_a_stanza_borrows_from_the_header_goes_along(receiving):

@@ -393,3 +393,25 @@ def test_keys_that_nobody_answers_are_not_shown_without_end(montague, capulet, s
     assert initiating.prove(stream, Pair(CAPULET, MONTAGUE))
     assert not initiating.prove(stream, Pair(ROOMS, MONTAGUE))
     assert shown.received() == []
+
+
+@pytest.mark.parametrize("trust", ["any", "dialback"])
+def test_a_key_is_shown_in_the_clear_where_tls_fails_and_nobody_wants_it(server, trust):
+    server.configure(federation={"trust": trust})
+    montague = server.remote(MONTAGUE, certificate=False)
+    juliet = server.host(CAPULET, dialback={}).connect(f"juliet@{CAPULET}/balcony")
+    hark(juliet)
+    broken = montague.accept()
+    broken.answer(STARTTLS, FEATURE)
+    assert broken.receive_element().name == "starttls"
+    broken.send("<proceed xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>")
+    broken.drop()
+    if trust == "dialback":
+        assert condition_of(juliet) == "remote-server-timeout"
+        return
+    stream = montague.accept()
+    stream.answer(STARTTLS, FEATURE)
+    assert stream.receive_element().name == "result"
+    stream.send(result(type="valid"))
+    assert bodies(stream) == ["Wherefore art thou?"]
+    assert not stream.is_secure

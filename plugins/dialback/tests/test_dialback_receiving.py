@@ -55,6 +55,28 @@ def test_a_domain_is_let_in_when_its_server_knows_the_key(server, montague, juli
     assert (line["remote"], line["way"]) == (MONTAGUE, "dialback")
 
 
+def test_our_headers_tell_of_it_where_it_is_spoken(capulet, montague, juliet):
+    told = "jabber:server:dialback"
+    assert montague.connect(capulet).header.prefixes["db"] == told
+    juliet.send(f"<message to='romeo@{MONTAGUE}'><body>Hark!</body></message>")
+    assert montague.accept().header.prefixes["db"] == told
+    capulet.disable("dialback")
+    assert "db" not in montague.connect(capulet).header.prefixes
+
+
+def test_it_is_understood_on_streams_whose_header_did_not_tell_of_it(server):
+    server.configure(federation={"trust": "dialback"})
+    montague = server.remote(MONTAGUE, certificate=False)
+    capulet = server.host(CAPULET)
+    stream = montague.connect(capulet)
+    assert "db" not in stream.header.prefixes
+    capulet.enable("dialback")
+    stream.send(result())
+    question = asked(montague)
+    say(*question)
+    assert answer(stream) == "valid"
+
+
 def test_nothing_is_proven_on_the_stream_on_which_we_ask(montague, stream):
     stream.send(result())
     asking = montague.accept_secure(EXTERNAL, FEATURE)

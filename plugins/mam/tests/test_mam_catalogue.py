@@ -122,6 +122,7 @@ def test_while_nothing_can_be_entered_the_rest_is_shown(
     assert ask(juliet).bodies == ["1", "2"]
 
 
+@pytest.mark.usefixtures("sqlite_only")
 @pytest.mark.parametrize("fulltext", ["scan", "index"])
 @pytest.mark.parametrize("version", [1, 2])
 def test_an_archive_of_an_older_version_is_converted(server, ask, until, fulltext, version):

@@ -78,6 +78,7 @@ def search(query):
     return pages._Search(None, Bounds(1, 0, 0), query, None)
 
 
+@pytest.mark.usefixtures("sqlite_only")
 @pytest.mark.parametrize("request_", [FIRST, LAST, AFTER, BEFORE])
 @pytest.mark.parametrize("who", [None, ROMEO])
 @pytest.mark.parametrize("start", [None, 1])
@@ -94,6 +95,7 @@ def test_a_page_is_found_by_an_index_without_sorting(server, capulet, request_, 
     ]
 
 
+@pytest.mark.usefixtures("sqlite_only")
 @pytest.mark.parametrize("who", [None, ROMEO])
 def test_messages_are_counted_without_reading_them(server, capulet, who):
     counted = []
@@ -110,6 +112,7 @@ def test_messages_are_counted_without_reading_them(server, capulet, who):
     assert any("SEARCH mam_catalogue USING" in step for step in steps), steps
 
 
+@pytest.mark.usefixtures("sqlite_only")
 def test_what_a_retraction_means_is_found_without_reading_the_rest(server, capulet):
     bound = retraction._FIND.params(its_account=1, its_peer=2, before=3, its_origin=4)
 

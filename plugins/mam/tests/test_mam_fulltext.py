@@ -29,6 +29,8 @@ SAID = (
 @pytest.fixture(params=["scan", "index"])
 def stage_(request, server):
     """Juliet has heard all of it; both ways to search are to find the same."""
+    if request.param == "index":
+        request.getfixturevalue("sqlite_only")
     host = server.host("capulet.example", mam={"fulltext": request.param})
     juliet = host.connect(f"{JULIET}/balcony")
     romeo = host.connect(f"{ROMEO}/orchard")
@@ -224,6 +226,7 @@ def entries(server):
     )
 
 
+@pytest.mark.usefixtures("sqlite_only")
 def test_an_index_that_is_new_takes_in_what_is_there(server, until, ask, monkeypatch):
     monkeypatch.setattr(index, "AT_ONCE", 2)
     host = server.host("capulet.example", mam={})
@@ -242,6 +245,7 @@ def test_an_index_that_is_new_takes_in_what_is_there(server, until, ask, monkeyp
     assert len(entries(server)) == len(SAID) + 1
 
 
+@pytest.mark.usefixtures("sqlite_only")
 def test_what_came_while_there_was_no_index_is_taken_in_later(server, until, ask):
     host = server.host("capulet.example", mam={"fulltext": "index"})
     juliet = host.connect(f"{JULIET}/balcony")
@@ -263,6 +267,7 @@ def test_what_came_while_there_was_no_index_is_taken_in_later(server, until, ask
     assert len(entries(server)) == 2
 
 
+@pytest.mark.usefixtures("sqlite_only")
 def test_an_index_is_one_host_s_choice(server, ask):
     one = server.host("capulet.example", mam={"fulltext": "index"})
     other = server.host("montague.example", mam={"fulltext": "scan"})
@@ -273,6 +278,7 @@ def test_an_index_is_one_host_s_choice(server, ask):
     assert len(entries(server)) == 1
 
 
+@pytest.mark.usefixtures("sqlite_only")
 def test_a_tombstone_leaves_nothing_in_the_index(server, ask):
     host = server.host("capulet.example", mam={"fulltext": "index"})
     juliet = host.connect(f"{JULIET}/balcony")

@@ -1,6 +1,7 @@
 """Messages that wait for somebody, and how they are delivered (XEP-0160)."""
 
 import pytest
+from sqlalchemy import text
 
 from stonechat import hookimpl, timestamps
 from stonechat.errors import StorageError
@@ -347,8 +348,9 @@ def test_a_damaged_message_does_not_hold_up_the_others(server, host, romeo):
     romeo.message(JULIET, "Hath death sucked")
     romeo.message(JULIET, "the honey")
     server.kernel.store.write(
-        lambda connection: connection.exec_driver_sql(
-            "UPDATE offline_messages SET stanza = ? WHERE id = 1", (b"<message",)
+        lambda connection: connection.execute(
+            text("UPDATE offline_messages SET stanza = :stanza WHERE id = 1"),
+            {"stanza": b"<message"},
         ).close()
     )
     server.expect_errors()

@@ -6,7 +6,9 @@ from sm_servers import (
     BOTH,
     CAPULET,
     MONTAGUE,
+    NS_BOTH,
     ROMEO,
+    Believing,
     Both,
     hark,
     joined,
@@ -44,6 +46,43 @@ def test_it_is_offered_once_a_certificate_has_proven_the_peer(capulet, montague)
     assert stream.features.find("sm", NS_SM) is None
     stream.authenticate()
     assert stream.open().find("sm", NS_SM) is not None
+
+
+def believing(server, **plugins):
+    server.configure(federation={"trust": "dialback"})
+    server.host(CAPULET, **plugins, offline={}, plugin_classes={"both": Believing})
+    return server.remote(MONTAGUE, certificate=False)
+
+
+def test_who_may_prove_its_domain_by_a_dialback_is_offered_it_before(server):
+    stream = believing(server, sm={}).connect(CAPULET)
+    assert stream.features.find("sm", NS_SM) is not None
+    stream.send(ENABLE)
+    assert refusal(stream) == "unexpected-request"
+    stream.send(f"<pair xmlns='{NS_BOTH}' from='{MONTAGUE}'/>")
+    stream.send(ENABLE)
+    assert nonzas(stream) == [Element(NS_SM, "enabled")]
+    stream.send(hark(to=f"juliet@{CAPULET}") + REQUEST)
+    assert [element.get("h") for element in nonzas(stream)] == ["1"]
+
+
+@pytest.mark.parametrize("why", ["a certificate", "nobody proves", "trust", "nobody", "clear"])
+def test_it_is_not_where_no_dialback_can_be_all(server, why):
+    plugins = {"sm": {}}
+    montague = believing(server, **plugins)
+    if why == "a certificate":
+        # The features come once more behind it.
+        montague = server.remote("verona.example")
+    elif why == "nobody proves":
+        next(iter(server._hosts.values())).disable("both")
+    elif why == "trust":
+        server.configure(federation={"trust": "require"})
+    stream = montague.connect(CAPULET, direct=why != "clear", header=False)
+    if why == "nobody":
+        stream.open(from_="")
+    else:
+        stream.open()
+    assert stream.features is None or stream.features.find("sm", NS_SM) is None
 
 
 def test_it_is_neither_offered_nor_known_where_it_is_switched_off(server, montague):
@@ -176,3 +215,59 @@ def test_on_a_stream_for_both_directions_both_are_counted(server, juliet, montag
     assert acks(stream) == ["1"]
     stream.send(ack(2))
     assert stream.closed_with() == "undefined-condition"
+
+
+def test_the_last_word_before_our_end_is_what_we_have(server, juliet, montague):
+    stream = joined(montague)
+    stream.send(hark("one"))
+    server.command("s2s-close", domain=MONTAGUE)
+    assert [element.get("h") for element in nonzas(stream)] == ["1"]
+    assert stream.has_ended
+    # It cannot hear any more that we have this, and sends it again.
+    stream.send(hark("two"))
+    stream.close()
+    assert [message.body for message in juliet.received()] == ["one"]
+
+
+def test_a_peer_that_ends_the_stream_hears_what_we_have(juliet, montague):
+    stream = joined(montague)
+    stream.send(hark() + "</stream:stream>")
+    assert [element.get("h") for element in nonzas(stream)] == ["1"]
+    assert stream.closed_with() == ""
+
+
+@pytest.mark.parametrize("who", ["we", "the peer"])
+def test_the_end_waits_for_what_is_being_made_safe(server, capulet, montague, who):
+    juliet = managed_client(capulet, JULIET)
+    stream = joined(montague)
+    stream.send(hark())
+    if who == "we":
+        server.command("s2s-close", domain=MONTAGUE)
+    else:
+        stream.close()
+    # Asked at once, because somebody waits.
+    assert nonzas(juliet) == [Element(NS_SM, "r")]
+    assert not stream.has_ended
+    juliet.send(ack(1))
+    assert acks(stream) == ["1"]
+    assert stream.has_ended
+
+
+def test_it_does_not_wait_for_long(server, capulet, montague):
+    managed_client(capulet, JULIET)
+    stream = joined(montague)
+    with Store(capulet).refuses():
+        stream.send(hark() + "</stream:stream>")
+        assert not stream.has_ended
+        server.clock.advance(1.1)
+        assert acks(stream) == ["0"]
+        assert stream.has_ended
+    server.expect_errors()
+
+
+def test_without_management_what_comes_behind_our_end_is_handled(server, juliet, montague):
+    stream = montague.join(CAPULET)
+    server.command("s2s-close", domain=MONTAGUE)
+    assert nonzas(stream) == []
+    stream.send(hark())
+    assert juliet.receive_message().body == "Hark!"

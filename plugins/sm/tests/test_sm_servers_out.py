@@ -317,3 +317,26 @@ def test_nothing_is_kept_of_a_stream_that_is_over(server, juliet, montague):
     stream.drop()
     assert not servers._managed
     assert not kept.queue
+
+
+def test_what_the_peer_acknowledges_behind_our_end_is_not_sent_again(server, juliet, montague):
+    say(juliet, "one", "two")
+    stream = managed(montague)
+    stream.received()
+    server.clock.advance(5)
+    server.command("s2s-close", domain=MONTAGUE)
+    # Both are the last words: what we have had, and the question what it has.
+    assert [element.name for element in nonzas(stream)][-2:] == ["a", "r"]
+    assert stream.has_ended
+    stream.send(ack(1))
+    stream.close()
+    assert names(admit(montague))[-1] == "two"
+
+
+def test_at_the_end_nobody_is_asked_who_has_not_agreed_to_count(server, juliet, montague):
+    say(juliet, "one")
+    stream = admit(montague)
+    assert stream.receive_element().name == "enable"
+    server.command("s2s-close", domain=MONTAGUE)
+    assert nonzas(stream) == []
+    assert stream.has_ended

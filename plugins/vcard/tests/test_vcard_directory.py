@@ -318,6 +318,7 @@ def test_a_beginning_may_end_in_any_character(host, romeo, last):
     assert find(romeo, fn=f"a{last}*") == ["juliet", "nurse"]
 
 
+@pytest.mark.usefixtures("sqlite_only")
 def test_a_search_by_a_beginning_uses_the_index(host):
     """And so takes no longer where there are many people."""
 

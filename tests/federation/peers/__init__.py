@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 CAPULET = "capulet.example"
+LAURENCE = "laurence.example"
 MANTUA = "mantua.example"
 MONTAGUE = "montague.example"
 PADUA = "padua.example"

@@ -96,7 +96,7 @@ class Ejabberd(PeerServer):
         }
         dialback = {"modules": {"mod_s2s_dialback": {}}}
         hosts: dict[str, Any] = {host: dict(dialback) for host in self.hosts}
-        del hosts[f"strict.{self.domain}"]
+        hosts.pop(f"strict.{self.domain}", None)
         return {
             "loglevel": "debug",
             "log_rotate_count": 0,

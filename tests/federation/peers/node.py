@@ -37,8 +37,9 @@ class Node:
     """Its main host wants certificates, and its hosts `dialback` and `any` want less.
 
     There is a host for each faulty certificate, too; `clear` has none. The host `strict` knows
-    no dialback, `direct` is only to be found where TLS begins at once, and `choosy` is not the
-    same to all. Juliet and Romeo are on all of them.
+    no dialback, `bidi` speaks in both directions over one stream (XEP-0288), `direct` is only to
+    be found where TLS begins at once, and `choosy` is not the same to all.
+    Juliet and Romeo are on all of them.
     """
 
     name = "stonechat"
@@ -63,7 +64,7 @@ class Node:
             host: stage.certificate(host, "good")
             for host in (
                 *map(self.trusting, TRUSTS),
-                *(f"{name}.{domain}" for name in ("choosy", "direct", "strict")),
+                *(f"{name}.{domain}" for name in ("bidi", "choosy", "direct", "strict")),
             )
         }
         for credential in FAULTY:
@@ -101,6 +102,8 @@ class Node:
                 hosts[host]["federation"] = {"trust": "dialback"}
             elif kind == "choosy":
                 hosts[host]["federation"] = {"domains": _RULES}
+            elif kind == "bidi":
+                hosts[host]["plugins"] = {"s2s_bidi": {}}
             elif kind == "strict":
                 hosts[host]["plugins"] = {"dialback": None}
         hosts[self.host("clear")] = {"federation": {"trust": "any"}}
@@ -144,6 +147,13 @@ class Node:
     def resume(self) -> None:
         self.process.signal(signal.SIGCONT)
 
+    def reload(self, **federation: Any) -> None:
+        """Put into force what the main host's `federation` says now."""
+        configuration = self._configuration()
+        configuration["hosts"][self.domain]["federation"] = federation
+        self.process.configure(configuration)
+        self.ask("reload")
+
     # What its administrator sees
 
     def ask(self, command: str, **arguments: Any) -> Any:
@@ -161,6 +171,10 @@ class Node:
         """The same for all domains; `ways` begins anew."""
         for domain in {row["remote"] for row in self.ask("s2s-list")}:
             self.forget(domain)
+        self.skip_log()
+
+    def skip_log(self) -> None:
+        """Let `ways` and `reason` tell only of what comes from now on."""
         self._ways_read = len(self.process.records)
 
     def rested(self, domain: str) -> None:

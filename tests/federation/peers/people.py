@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+import time
+from collections.abc import Callable
+from itertools import count
+from typing import Protocol, TypeVar
 
+from peers import DEADLINE
 from stonechat.errors import StanzaError
 from stonechat.testing import SlixmppClient, SlixmppPeers
 
+# After so long what has not come is taken for lost, where it may be.
+ATTEMPT = 2.0
 
-def refusal(one: SlixmppClient, other: SlixmppClient) -> StanzaError:
+
+def refusal(one: SlixmppClient, other: SlixmppClient, timeout: float = DEADLINE) -> StanzaError:
     """The error that comes back to one who has said something to another.
 
     Some leave out of it what was said.
@@ -18,8 +25,49 @@ def refusal(one: SlixmppClient, other: SlixmppClient) -> StanzaError:
         lambda stanza: (
             stanza.name == "message" and stanza["type"] == "error" and stanza["from"] == other.jid
         ),
+        timeout,
     )
     return one.error_of(message)
+
+
+_T = TypeVar("_T")
+
+
+def _again(attempt: Callable[[], _T]) -> _T:
+    """What an attempt comes to that fails while others have not noticed a change, or rest."""
+    deadline = time.monotonic() + DEADLINE
+    while True:
+        try:
+            return attempt()
+        except AssertionError:
+            if time.monotonic() > deadline:
+                raise
+
+
+_numbers = count()
+
+
+def told(one: SlixmppClient, other: SlixmppClient) -> None:
+    """One speaks until the other has heard it: its server may not try for a while."""
+
+    def attempt() -> None:
+        text = f"Hist! {next(_numbers)}"
+        one.say(other.jid, text)
+        other.take(
+            text, lambda stanza: stanza.name == "message" and stanza["body"] == text, ATTEMPT
+        )
+
+    _again(attempt)
+
+
+def refused(one: SlixmppClient, other: SlixmppClient) -> StanzaError:
+    """One speaks until that is refused: what its server sends over a stream that ends is lost."""
+
+    def attempt() -> StanzaError:
+        one.say(other.jid, f"In vain {next(_numbers)}")
+        return refusal(one, other, ATTEMPT)
+
+    return _again(attempt)
 
 
 class HasClients(Protocol):

@@ -38,6 +38,27 @@ function adns.resolver()
 end
 """
 
+# Says something for a user as soon as a server has proven itself, as users do who happen to
+# write just then.
+_HASTY = """\
+local st = require "util.stanza";
+module:hook("s2sin-established", function (event)
+	local to = "juliet@" .. event.session.from_host;
+	module:send(st.message({ type = "chat", from = "romeo@" .. module.host, to = to }, "Hasty"));
+end);
+"""
+
+# Knows nothing of SASL between servers, as it was once.
+_OLD = """\
+local sasl = "urn:ietf:params:xml:ns:xmpp-sasl";
+module:hook("s2s-stream-features", function (event)
+	event.features:remove_children("mechanisms", sasl);
+end, -1000);
+module:hook_tag("http://etherx.jabber.org/streams", "features", function (session, features)
+	features:remove_children("mechanisms", sasl);
+end, 1000);
+"""
+
 DNS_HOSTS = (
     "alias",
     "b\u00fccher",
@@ -50,18 +71,31 @@ DNS_HOSTS = (
     "rude-first",
 )
 
+# Of single hosts, by their first label.
+_OPTIONS = {
+    "bidi": ['    modules_enabled = { "s2s_bidi" }'],
+    "dialback": ['    modules_enabled = { "test_old" }'],
+    "hasty": ['    modules_enabled = { "s2s_bidi", "test_hasty" }'],
+    "strict": ['    modules_disabled = { "dialback" }'],
+}
+
 
 class Prosody(PeerServer):
     """`secure_domains` are those whose certificates have to be good; a dialback does for others.
 
     Its host `direct` is only to be reached where TLS begins at once, its host `strict` knows
-    no dialback; the other hosts of `extra_hosts` are for tests that look for them in DNS. It
-    also listens on the port that is meant where DNS says none.
+    no dialback and `dialback` nothing else; `bidi` and `hasty` use one stream for both
+    directions (XEP-0288), and `hasty` at the first moment. The other hosts of `extra_hosts` are
+    for tests that look for them in DNS. It also listens on the port that is meant where DNS
+    says none.
     """
 
     name = "prosody"
     programs = ("prosody",)
-    extra_hosts: ClassVar[tuple[str, ...]] = ("direct", "strict", *DNS_HOSTS)
+    extra_hosts: ClassVar[tuple[str, ...]] = (
+        *("bidi", "dialback", "direct", "hasty", "strict"),
+        *DNS_HOSTS,
+    )
 
     def __init__(self, stage: Stage, domain: str, secure_domains: Sequence[str] = ()) -> None:
         super().__init__(stage, domain)
@@ -74,6 +108,8 @@ class Prosody(PeerServer):
         (modules / "mod_test_name_server.lua").write_text(
             _NAME_SERVER % {"host": host, "port": port}
         )
+        (modules / "mod_test_hasty.lua").write_text(_HASTY)
+        (modules / "mod_test_old.lua").write_text(_OLD)
         self._config_file = self.directory / "prosody.cfg.lua"
         self._config_file.write_text("\n".join(self._configuration()) + "\n")
 
@@ -116,8 +152,7 @@ class Prosody(PeerServer):
             if host not in self.certificates:
                 yield '    modules_disabled = { "tls" }'
                 continue
-            if host.startswith("strict."):
-                yield '    modules_disabled = { "dialback" }'
+            yield from _OPTIONS.get(host.partition(".")[0], ())
             yield self._tls(host)
         rooms = f"{self.rooms}.{self.domain}"
         yield f'Component "{rooms}" "muc"'

@@ -43,7 +43,7 @@ class PeerServer(ABC):
     def __init__(self, stage: Stage, domain: str) -> None:
         self.stage = stage
         self.domain = domain
-        self.directory = stage.directory / self.name
+        self.directory = stage.directory / domain
         self.directory.mkdir()
         self.address = stage.address()
         self.port = free_port(self.address)

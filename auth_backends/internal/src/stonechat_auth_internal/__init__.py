@@ -15,7 +15,9 @@ from stonechat.auth import (
     AuthBackend,
     AuthUnavailable,
     BadPassword,
+    Credentials,
     ScramCredentials,
+    Unsupported,
     check_against_scram,
     decoy_scram,
     derive_scram,
@@ -33,6 +35,7 @@ from stonechat_auth_internal.accounts import (
     Record,
     derive_record,
     plain_record,
+    scram_record,
 )
 from stonechat_auth_internal.cache import MISSING, AccountCache
 
@@ -67,6 +70,10 @@ class Backend(AuthBackend):
     Options = Options
     options: Options
     schema = SCHEMA
+    # The store sets its own bounds. What takes long besides is hashing, and that only
+    # where many log in at once: they are in a queue then, and not lost.
+    deadline = 20.0
+    max_waiting = 10_000
 
     def __init__(self, host: Host, options: Options) -> None:
         super().__init__(host, options)
@@ -167,6 +174,26 @@ class Backend(AuthBackend):
     def count_users(self) -> int:
         with _store_errors():
             return self._accounts.count()
+
+    # Moving
+
+    def export_credentials(self, localpart: str) -> Credentials:
+        account = self._load(localpart)
+        if account is None:
+            raise AccountNotFound(f"There is no account {localpart}.")
+        return Credentials(account.password or "", account.all_scram())
+
+    def import_user(self, localpart: str, credentials: Credentials) -> None:
+        if credentials.password or not credentials.scram:
+            record = self._derive(credentials.password)
+        else:
+            # Also for hashes that new passwords are not kept for: without them nobody gets in.
+            known = [c for c in credentials.scram if c.hash_name in SCRAM_HASHES]
+            if not known:
+                raise Unsupported("None of the hashes is one that SCRAM uses here.")
+            record = scram_record(known)
+        with self._changing(localpart):
+            self._accounts.create(localpart, record)
 
     # Below
 

@@ -109,6 +109,10 @@ class Account:
                 return _read(value)
         return None
 
+    def all_scram(self) -> tuple[ScramCredentials, ...]:
+        """The credentials for all hashes that the account has any for."""
+        return tuple(map(_read, self.credentials.split()))
+
     def quickest(self) -> ScramCredentials:
         """Those that a password is soonest checked by; there are some where it is not kept.
 
@@ -139,6 +143,13 @@ def derive_record(password: str, hashes: Sequence[str], iterations: int) -> Reco
 def plain_record(prepared: str) -> Record:
     """A password that is kept itself; hashes are made of it when a client asks for one."""
     return Record("", _ALL, prepared.encode())
+
+
+def scram_record(credentials: Sequence[ScramCredentials]) -> Record:
+    """Credentials that were made elsewhere; the first of those with the same hash count."""
+    by_hash = {found.hash_name: found for found in reversed(credentials)}
+    values = [_write(by_hash[name]) for name in SCRAM_HASHES if name in by_hash]
+    return Record(" ".join(values), _bits(values), None)
 
 
 # By what one iteration costs on a processor of today.

@@ -16,7 +16,7 @@ from stonechat.cli.options import config_option, json_option
 from stonechat.cli.output import show_error
 
 # Commands of the running server whose names begin so are typed as two words.
-GROUPS = ("plugin-", "doctor-")
+GROUPS = ("plugin-", "doctor-", "db-")
 
 
 def run(arguments: list[str]) -> int:
@@ -61,7 +61,7 @@ class _Commands(click.Group):
             plugins = set(self._of_plugins(ctx))
         except Failure:
             plugins = set()  # no server, and so no commands but the kernel's
-        names = {*self.commands, *self._of_kernel(), *plugins}
+        names = {*self.commands, *self._of_installed(), *self._of_kernel(), *plugins}
         return sorted(name for name in names if self._is_ours(name))
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
@@ -74,6 +74,10 @@ class _Commands(click.Group):
         kernel = self._of_kernel()
         if cmd_name in kernel:
             return click_command(shown, kernel[cmd_name])
+        # To look for these takes as long as all the rest.
+        brought = self._of_installed().get(cmd_name)
+        if brought is not None:
+            return brought
         try:
             plugins = self._of_plugins(ctx)
         except Failure as failure:
@@ -90,12 +94,17 @@ class _Commands(click.Group):
     def _hint(self, name: str) -> str:
         from stonechat.spelling import nearest
 
-        right = nearest(name, [*self.commands, *self._of_kernel()])
+        right = nearest(name, [*self.commands, *self._of_installed(), *self._of_kernel()])
         return f"; did you mean {right!r}?" if right else "."
 
     def _is_ours(self, name: str) -> bool:
         # What is in a group of its own is not shown twice.
         return bool(self._prefix) or not name.startswith(GROUPS)
+
+    def _of_installed(self) -> dict[str, click.Command]:
+        from stonechat.cli.installed import installed_commands
+
+        return self._under_prefix(installed_commands())
 
     def _of_kernel(self) -> dict[str, Any]:
         from stonechat.cli.remote import kernel_commands
@@ -155,7 +164,7 @@ def _application() -> click.Group:
     application.add_command(
         _Commands("doctor", "doctor-", help="Find out what is wrong, and what to do about it.")
     )
-    database = click.Group("db", help="The database, also while no server is running.")
+    database = _Commands("db", "db-", help="The database, also while no server is running.")
     for name, sentence, function, parameters in _DATABASE:
         database.add_command(_local(name, sentence, function, parameters))
     application.add_command(database)
@@ -217,6 +226,19 @@ def _db_backup(path: str, cli_config: str | None, cli_json: bool) -> None:
     backup(path, cli_config, as_json=cli_json)
 
 
+def _db_migrate(
+    from_url: str | None,
+    to_url: str,
+    from_password_file: str | None,
+    to_password_file: str | None,
+    cli_config: str | None,
+    cli_json: bool,
+) -> None:
+    from stonechat.cli.moving import migrate
+
+    migrate(from_url, to_url, from_password_file, to_password_file, cli_config, as_json=cli_json)
+
+
 _Local = tuple[str, str, Callable[..., int | None], list[click.Parameter]]
 
 _LOCAL: list[_Local] = [
@@ -265,5 +287,23 @@ _DATABASE: list[_Local] = [
         "Write a copy of the database to a new file.",
         _db_backup,
         [click.Argument(["path"]), config_option()],
+    ),
+    (
+        "migrate",
+        "Copy everything to another database, of whatever kind; what was interrupted goes on.",
+        _db_migrate,
+        [
+            click.Option(
+                ["--from", "from_url"], metavar="URL", help="Default: the configured database."
+            ),
+            click.Option(["--to", "to_url"], metavar="URL", required=True, help="An empty one."),
+            click.Option(
+                ["--from-password-file"], metavar="FILE", help="What --from need not contain."
+            ),
+            click.Option(
+                ["--to-password-file"], metavar="FILE", help="What --to need not contain."
+            ),
+            config_option(),
+        ],
     ),
 ]

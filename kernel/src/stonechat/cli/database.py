@@ -16,7 +16,7 @@ from stonechat.cli.remote import run_command
 from stonechat.errors import StonechatError
 
 if TYPE_CHECKING:
-    from stonechat.core.store import Store
+    from stonechat.core.store import NodeStore
 
 
 def upgrade(given: str | None, *, as_json: bool) -> None:
@@ -63,7 +63,7 @@ def backup(path: str, given: str | None, *, as_json: bool) -> None:
 
 
 @contextmanager
-def _open_store(given: str | None) -> Iterator[Store]:
+def _open_store(given: str | None) -> Iterator[NodeStore]:
     """The store alone, opened as the server would."""
     from stonechat.core.store import open_store
 

@@ -9,6 +9,8 @@ USAGE = 2
 """The command line itself is wrong."""
 NO_SERVER = 3
 """No server is running for this configuration."""
+INCOMPLETE = 4
+"""Done, but something was left out: the report says what."""
 INTERRUPTED = 130
 """Ended by Ctrl-C, as shells have it."""
 INTERNAL = 70
@@ -16,7 +18,7 @@ INTERNAL = 70
 
 HELP = (
     "Exit status: 0 all is well; 1 wrong configuration or refused; 2 wrong usage;"
-    " 3 no server is running; 70 a fault in Stonechat."
+    " 3 no server is running; 4 done, but for what the report names; 70 a fault in Stonechat."
 )
 
 

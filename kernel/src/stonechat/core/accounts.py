@@ -16,14 +16,17 @@ from stonechat.auth import (
     AuthBackend,
     AuthUnavailable,
     BadPassword,
+    Credentials,
     ScramCredentials,
+    Unsupported,
 )
-from stonechat.core.auth_chain import BackendChain
+from stonechat.core.auth_chain import BackendChain, BackendFigures
 from stonechat.core.login_lookup import LoginLookup
 from stonechat.core.throttle import LoginThrottle
 from stonechat.errors import StorageError
 from stonechat.jid import JID
-from stonechat.protocol.sasl import mechanisms_offered
+from stonechat.protocol.sasl import KERNEL_MECHANISMS, mechanisms_offered
+from stonechat.sasl import CredentialLookup, Mechanism
 
 log = logging.getLogger("stonechat.accounts")
 
@@ -60,7 +63,7 @@ class HostAccounts:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.domain = domain
-        self._chain = BackendChain(domain, backends, secret, run_blocking)
+        self._chain = BackendChain(domain, backends, secret, run_blocking, clock)
         self._on_created = on_created
         self._on_removed = on_removed
         self._on_password_changed = on_password_changed
@@ -88,6 +91,9 @@ class HostAccounts:
                 self._known.popitem(last=False)
         return True
 
+    def may_exist(self, localpart: str) -> bool:
+        return self._chain.may_exist(localpart)
+
     def check_password(self, localpart: str, password: str) -> bool:
         """Not throttled: who lets strangers guess by this counts their guesses himself."""
         # No backend sees what can be no password. To a directory an empty one is an
@@ -98,23 +104,43 @@ class HostAccounts:
         return self._chain.check_password(localpart, password)
 
     def create(self, localpart: str, password: str) -> None:
-        account = JID.make(localpart, self.domain)
         _check_settable(password)
-        maker = self._chain.maker()
+        self._make(localpart, self._chain.maker(), password)
+
+    def import_account(self, localpart: str, credentials: Credentials) -> None:
+        password = credentials.password
+        if password or not credentials.scram:
+            _check_settable(password)
+        try:
+            import_user = self._chain.maker("import_user")
+        except Unsupported:
+            if not password:
+                raise
+            self._make(localpart, self._chain.maker(), password)
+        else:
+            self._make(localpart, import_user, credentials)
+
+    def credentials(self, localpart: str) -> Credentials:
+        export = self._chain.holder_that_can("export_credentials", localpart)
+        found: Credentials = export(localpart)
+        return found
+
+    def _make(self, localpart: str, make: Callable[..., Any], given: object) -> None:
+        account = JID.make(localpart, self.domain)
         with self._changing(localpart):
             if self._chain.holder(localpart) is not None:
                 raise AccountExists(f"There is an account {account} already.")
             # Before it is there, so that nobody can log in and find an earlier one's data.
             self._clear_remains(account)
-            maker.create_user(localpart, password)
+            make(localpart, given)
             self._on_created(account)
 
     def remove(self, localpart: str, *, told: Callable[[], object] = lambda: None) -> None:
         account = JID.make(localpart, self.domain)
         with self._changing(localpart):
-            backend = self._chain.holder_that_can("remove_user", localpart)
+            remove_user = self._chain.holder_that_can("remove_user", localpart)
             try:
-                backend.remove_user(localpart)
+                remove_user(localpart)
             finally:
                 self._removals += 1
                 self._known.pop(localpart, None)
@@ -127,9 +153,9 @@ class HostAccounts:
     def set_password(self, localpart: str, password: str) -> None:
         _check_settable(password)
         account = JID.make(localpart, self.domain)
-        holder = self._chain.holder_that_can("set_password", localpart)
+        change = self._chain.holder_that_can("set_password", localpart)
         try:
-            holder.set_password(localpart, password)
+            change(localpart, password)
         except StorageError:
             # It may have been written all the same.
             self._on_password_changed(account)
@@ -143,7 +169,7 @@ class HostAccounts:
         return self._chain.missing_hashes(localpart)
 
     def add_scram(self, localpart: str, credentials: ScramCredentials) -> None:
-        self._chain.holder_that_can("add_scram", localpart).add_scram(localpart, credentials)
+        self._chain.holder_that_can("add_scram", localpart)(localpart, credentials)
 
     def __iter__(self) -> Iterator[str]:
         return self._chain.names()
@@ -155,6 +181,10 @@ class HostAccounts:
     def removals(self) -> int:
         """How many accounts were removed; who logged in before looks again if it has grown."""
         return self._removals
+
+    def backend_figures(self) -> list[BackendFigures]:
+        """How each auth backend does."""
+        return self._chain.figures()
 
     def stop(self) -> None:
         """Close what the backends have open."""
@@ -181,7 +211,7 @@ class HostAccounts:
     ) -> tuple[str, ...]:
         """The SASL mechanisms to offer on a stream, the strongest first."""
         capabilities, hashes = self._chain.common_means()
-        return mechanisms_offered(
+        offered = mechanisms_offered(
             capabilities,
             hashes,
             tls=tls,
@@ -189,6 +219,12 @@ class HostAccounts:
             bindings=bindings,
             certificate_accounts=certificate_accounts,
         )
+        return offered + tuple(self.brought_mechanisms())
+
+    def brought_mechanisms(self) -> dict[str, Callable[[CredentialLookup], Mechanism]]:
+        """Those that the backends have besides the kernel's."""
+        brought = self._chain.mechanisms()
+        return {name: make for name, make in brought.items() if name not in KERNEL_MECHANISMS}
 
     def lookup(self, address: str, certificate_accounts: tuple[JID, ...]) -> LoginLookup:
         """What the mechanisms of one stream ask, attempt by attempt."""

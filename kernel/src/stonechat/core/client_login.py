@@ -117,6 +117,7 @@ class ClientLogin:
                 self._lookup,
                 offered=self.mechanisms,
                 bindings=self._bindings,
+                brought=self._host.accounts.brought_mechanisms(),
             )
             exchange = SaslExchange(self.mechanisms, make, failure_limit=self._failure_limit)
             self._exchange = exchange

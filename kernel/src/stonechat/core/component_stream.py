@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Protocol
 
 from stonechat.core.chains import FAULTS
-from stonechat.core.peer_stream import PeerStream
+from stonechat.core.peer_stream import PATIENCE, PeerStream, hear_out
 from stonechat.core.server_marks import SERVER_MARKS, strip_server_marks
 from stonechat.errors import JIDError, StreamError, XMLError
 from stonechat.jid import prepare_domain
@@ -15,7 +16,6 @@ from stonechat.namespaces import NS_CLIENT, NS_COMPONENT
 from stonechat.protocol import component as wire
 from stonechat.protocol.c2s import ELEMENTS, ELEMENTS_BEFORE_AUTH
 from stonechat.protocol.splitter import Event, Splitter, StreamEnd, StreamHeader
-from stonechat.protocol.stream import STREAM_END, stream_error
 from stonechat.stanza import Stanza
 from stonechat.streams import Stream, StreamHandler
 from stonechat.xml import Element, serialize
@@ -46,11 +46,30 @@ class Acceptance:
         self.accept = accept
         self.streams: set[ComponentStream] = set()
 
+    @property
+    def is_stopping(self) -> bool:
+        """Whether the streams end, or have ended, with the server."""
+        return any(stream.is_stopping for stream in self.streams)
+
     def close(self) -> None:
-        """The plugin stops: its streams end."""
+        """The plugin has stopped: nobody is there any more for what comes."""
         for stream in list(self.streams):
-            # On a reload the component is to come back, and find what has changed.
-            stream.close(StreamError("system-shutdown" if stream.is_stopping else "reset"))
+            stream.end(_farewell(stream))
+
+
+def end_all(acceptances: Iterable[Acceptance]) -> None:
+    """End the streams, while their plugins still handle what comes. Blocks."""
+    streams = [stream for acceptance in acceptances for stream in acceptance.streams]
+    for stream in streams:
+        stream.close(_farewell(stream))
+    if not streams:
+        return
+    until = time.monotonic() + 2 * PATIENCE
+    try:
+        hear_out(streams, lambda: until - time.monotonic())
+    finally:
+        for stream in streams:
+            stream.end()
 
 
 class Port(Protocol):
@@ -83,7 +102,6 @@ class ComponentStream(PeerStream):
         )
         self._acceptance: Acceptance | None = None
         self._handler: StreamHandler | None = None
-        self._header_sent = False
         self._is_admitted = False
         self.domain = ""
         self.id = secrets.token_hex(16)
@@ -110,28 +128,14 @@ class ComponentStream(PeerStream):
         self._watch()
 
     def send(self, stanza: Stanza) -> None:
-        if self.is_open:
-            self._connection.write(wire.to_bytes(stanza))
+        self._write(wire.to_bytes(stanza))
 
     def send_element(self, element: Element) -> None:
-        if self.is_open:
-            self._connection.write(serialize(element, NS_CLIENT))
+        self._write(serialize(element, NS_CLIENT))
 
-    def close(self, error: StreamError | None = None) -> None:
-        if self._is_over:
-            return
-        self._is_over = True
-        self._timer.cancel()
-        connection = self._connection
-        if error is not None:
-            self._log_fault(error)
-            if not self._header_sent:
-                # XEP-0114: behind a header of ours, as RFC 6120, 4.9.1.2 has it.
-                self._send_header(self._port.default_domain)
-        connection.write(STREAM_END if error is None else stream_error(error))
-        # Where the server stops there is no other turn for it.
-        connection.flush()
-        connection.close()
+    def _write(self, octets: bytes) -> None:
+        if self.is_open:
+            self._connection.write(octets)
 
     # The connection's handler
 
@@ -144,21 +148,20 @@ class ComponentStream(PeerStream):
             fault = StreamError(error.condition, error.text)
             events = error.events
         for event in events:
-            if self._is_over:
+            if not self.is_taking:
                 return
             try:
                 self._handle(event)
             except StreamError as error:
-                self.close(error)
+                self.end(error)
         if fault is not None:
-            self.close(fault)
+            self.end(fault)
 
     def tls_established(self) -> None:
         raise AssertionError("components' streams have no TLS")
 
     def connection_lost(self, reason: str) -> None:
-        self._is_over = True
-        self._cancel_timers()
+        self._over(reason)
         self._admission.close()
         acceptance, handler = self._acceptance, self._handler
         if acceptance is None:
@@ -176,7 +179,7 @@ class ComponentStream(PeerStream):
         if isinstance(event, StreamHeader):
             self._opened(event)
         elif isinstance(event, StreamEnd):
-            self.close()
+            self._peer_ended("the peer has ended the stream")
         else:
             self._received(wire.received(event))
 
@@ -220,7 +223,11 @@ class ComponentStream(PeerStream):
 
     def _send_header(self, domain: str) -> None:
         self._header_sent = True
-        self._connection.write(wire.header(from_=domain, id=self.id))
+        self._write(wire.header(from_=domain, id=self.id))
+
+    def _send_own_header(self) -> None:
+        # XEP-0114: as RFC 6120, 4.9.1.2 has it.
+        self._send_header(self._port.default_domain)
 
     def _who(self) -> dict[str, str]:
         return {"component": self.domain}
@@ -240,5 +247,10 @@ class ComponentStream(PeerStream):
             self._give_up()
         elif self.is_open:
             if idle >= longest:
-                self._connection.write(b" ")
+                self._write(b" ")
             self._watch()
+
+
+def _farewell(stream: ComponentStream) -> StreamError:
+    # On a reload the component is to come back, and find what has changed.
+    return StreamError("system-shutdown" if stream.is_stopping else "reset")

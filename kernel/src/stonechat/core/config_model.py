@@ -28,6 +28,7 @@ from stonechat.options import (
     PluginOptions,
     Rate,
     ReadableFile,
+    SecretFile,
     Written,
     option,
 )
@@ -169,6 +170,12 @@ class Storage(Section):
         4, "Threads that read the database at the same time; one more writes.", ge=1, le=64
     )
     timeout: Duration = option("5 s", "How long one call may take.", gt=0)
+    slow: DurationOrOff = option(
+        "1 s", "How long a call may take before it is logged, with the name of its function."
+    )
+    password_file: SecretFile | None = option(
+        None, "A file with the password for the database, which `url` then need not contain."
+    )
 
 
 class Cluster(Section):

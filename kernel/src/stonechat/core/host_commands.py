@@ -118,7 +118,7 @@ class HostCommands:
         return [
             offer
             for offer in self._registry.offers_at(self._host.name)
-            if not offer.command.has("path")
+            if not (offer.command.has("path") or offer.command.local)
         ]
 
     def _rules_for(self, offer: Offer) -> Iterator[AccessRules]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import gevent
 
 from stonechat.core.chains import FAULTS
-from stonechat.core.component_stream import Acceptance
+from stonechat.core.component_stream import Acceptance, end_all
 from stonechat.errors import JIDError, StanzaError
 from stonechat.host import Timer
 from stonechat.iq import Component, Discipline, IqHandler
@@ -145,6 +145,12 @@ class Ledger:
         gate = PluginGate(self._host, guarded)
         self._gates.add(gate)
         return gate
+
+    def end_streams(self) -> None:
+        """End the streams that the plugin takes, while it still handles what comes. Blocks."""
+        acceptances = [self._host.stream_acceptances[domain] for domain in self._acceptances]
+        # The server ends them all at once, before it comes to plugins.
+        end_all([each for each in acceptances if not each.is_stopping])
 
     def close(self) -> None:
         """Take everything back. Greenlets that do not end in time are reported."""

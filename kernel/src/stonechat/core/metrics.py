@@ -48,6 +48,7 @@ def render(server: Server) -> str:
 def _families(server: Server) -> Iterator[Family]:
     yield from _node(server)
     yield from _hosts(server)
+    yield from _auth(server)
     yield from _federation(server)
     yield from _plugins(server)
     yield from _store(server)
@@ -149,6 +150,49 @@ def _hosts(server: Server) -> Iterator[Family]:
         "What is wrong with new certificate files; those before them stay in use.",
         len(server.certificate_watch.faults),
     )
+
+
+def _auth(server: Server) -> Iterator[Family]:
+    backends = [
+        ({"host": host.name, "backend": figures.name}, figures)
+        for host in list(server.hosts.values())
+        for figures in host.accounts.backend_figures()
+    ]
+    yield Family(
+        "stonechat_auth_up",
+        "gauge",
+        "0 for an auth backend that failed too often and is asked once a second.",
+        [(labels, int(not figures.calls.is_open)) for labels, figures in backends],
+    )
+    yield Family(
+        "stonechat_auth_waiting",
+        "gauge",
+        "Calls that wait for an auth backend.",
+        [(labels, figures.calls.waiting) for labels, figures in backends],
+    )
+    for name, sentence in (
+        ("calls", "Calls of an auth backend."),
+        ("failures", "Calls that an auth backend did not answer, or too late."),
+        ("refused", "Calls not made, because too many waited or the backend was away."),
+    ):
+        yield Family(
+            f"stonechat_auth_{name}",
+            "counter",
+            sentence,
+            [(labels, getattr(figures.calls, name)) for labels, figures in backends],
+        )
+    caches = [(labels, figures.cache) for labels, figures in backends if figures.cache is not None]
+    for name, kind, sentence in (
+        ("hits", "counter", "Questions that an auth backend answered from its cache."),
+        ("misses", "counter", "Questions that an auth backend had no answer to in its cache."),
+        ("entries", "gauge", "Answers in the cache of an auth backend."),
+    ):
+        yield Family(
+            f"stonechat_auth_cache_{name}",
+            kind,
+            sentence,
+            [(labels, getattr(cache, name)) for labels, cache in caches],
+        )
 
 
 def _federation(server: Server) -> Iterator[Family]:

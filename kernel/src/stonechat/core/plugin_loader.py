@@ -39,6 +39,7 @@ _OURS: dict[Kind, dict[str, str]] = {
             "fast",
             "last",
             "mam",
+            "migrate",
             "multicast",
             "offline",
             "ping",
@@ -54,14 +55,19 @@ _OURS: dict[Kind, dict[str, str]] = {
             "sasl2",
             "service_log",
             "shared_roster",
+            "shared_roster_ldap",
             "sm",
             "stats",
             "time",
             "vcard",
+            "vcard_ldap",
             "version",
         )
     },
-    "auth": {"internal": "stonechat-auth-internal"},
+    "auth": {
+        name: f"stonechat-auth-{name}"
+        for name in ("anonymous", "external", "http", "internal", "jwt", "ldap", "pam", "sql")
+    },
 }
 
 

@@ -393,7 +393,9 @@ class HostPlugins:
 
     def _stop(self, name: str, *, comes_back: bool = False) -> None:
         """Stop a plugin; the guards of a required one that is to come back stay closed."""
-        running = self.running.pop(name)
+        running = self.running[name]
+        running.ledger.end_streams()
+        del self.running[name]
         self._disconnect(name, running.instance, guarded=running.required and comes_back)
         self._end(name, running.instance)
         running.ledger.close()

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import gevent
 
-from stonechat.core import log, plugin_loader, systemd
+from stonechat.core import backend_hooks, log, plugin_loader, systemd
 from stonechat.core.config import load_configuration
 from stonechat.core.config_plan import Plan, plan_reload
 from stonechat.core.tls_setup import make_contexts
@@ -212,9 +212,7 @@ class _Change:
         server.hosts.clear()
         server.hosts.update((name, hosts[name]) for name in new.hosts)
         for name, accounts in self.accounts.items():
-            host = hosts[name]
-            self.retired.append(host.accounts)
-            host.accounts = accounts
+            self.retired.append(server.exchange_accounts(hosts[name], accounts))
         for name, host in server.hosts.items():
             setting = new.hosts[name]
             host.access = setting.access
@@ -228,6 +226,8 @@ class _Change:
         """End the sessions of removed hosts, and all that is not in use any more."""
         for accounts in self.retired:
             self.server.stop_accounts(accounts)
+        for name, accounts in self.accounts.items():
+            backend_hooks.tell_ready(self.server.hosts[name], self.server.backends_of(accounts))
         # RFC 6120, 4.9.3.5: "the domain ... is no longer serviced by the receiving entity".
         error = StreamError("host-gone", "This domain is not served here any more.")
         limit = self.new.limits.shutdown_timeout

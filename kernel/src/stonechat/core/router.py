@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 from structlog.typing import FilteringBoundLogger
 
 from stonechat.cluster import Cluster
-from stonechat.errors import JIDError, StanzaError
+from stonechat.errors import JIDError, StanzaError, StorageError
 from stonechat.stanza import Iq, Presence, Stanza
 
 if TYPE_CHECKING:
@@ -100,6 +100,9 @@ class Router:
             self.bounce(stanza, error)
         except JIDError as error:
             self.bounce(stanza, StanzaError("jid-malformed", str(error)))
+        except StorageError:
+            # A store of accounts that is away, say: whoever keeps it has told the operator.
+            self.bounce(stanza, StanzaError("internal-server-error", type="wait"))
 
     def _route_elsewhere(self, stanza: Stanza, domain: str) -> None:
         node = self._cluster.node_of_route(domain)

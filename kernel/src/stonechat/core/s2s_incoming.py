@@ -39,7 +39,7 @@ class IncomingStreams:
         """A stranger has connected; where there is no room for one more it has to go."""
         self._strangers.add(stream)
         if len(self) >= most:
-            stream.close(_full())
+            stream.end(_full())
 
     def ready(self, stream: ServerStreamBase, remote: str, most: int) -> None:
         """A stranger has proven a domain; for further ones nothing changes."""
@@ -49,12 +49,14 @@ class IncomingStreams:
         streams = self._streams.setdefault(remote, {})
         streams[stream] = None
         self._domains[stream] = remote
-        if len(streams) > MAX_PER_DOMAIN:
-            next(iter(streams)).close(
-                StreamError("conflict", "There are too many streams from this domain.")
-            )
-        elif len(self) > most:
-            stream.close(_full())
+        if len(self) > most:
+            stream.end(_full())
+            return
+        if len(streams) > 2 * MAX_PER_DOMAIN:
+            # So many are to end, and their peers do not say that they do.
+            next(iter(streams)).end(_too_many())
+        if sum(each.is_open for each in streams) > MAX_PER_DOMAIN:
+            next(each for each in streams if each.is_open).close(_too_many())
 
     def lost(self, stream: ServerStreamBase) -> None:
         """A stream is over."""
@@ -65,6 +67,10 @@ class IncomingStreams:
             del streams[stream]
             if not streams:
                 del self._streams[remote]
+
+
+def _too_many() -> StreamError:
+    return StreamError("conflict", "There are too many streams from this domain.")
 
 
 def _full() -> StreamError:

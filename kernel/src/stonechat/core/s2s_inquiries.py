@@ -10,21 +10,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import gevent
 from gevent.event import AsyncResult
 
 from stonechat.core.s2s_rests import anew
 from stonechat.core.s2s_setup import failure_of, open_first
+from stonechat.core.s2s_targets import Targets
 from stonechat.errors import StanzaError
 
 if TYPE_CHECKING:
     from stonechat.core.s2s_links import Links
+    from stonechat.core.server_outgoing import OutgoingStream
     from stonechat.core.server_stream import ServerStreamBase
     from stonechat.core.virtual_host import VirtualHost
     from stonechat.federation import Pair
-    from stonechat.net.resolver import Target
 
 # Of all hosts together.
 MOST_INQUIRIES = 100
@@ -57,8 +58,7 @@ class Inquiry:
         self.pair = pair
         self.deadline = deadline
         """When the stream ends, whoever uses it; on the clock of the timers."""
-        self.targets: list[Target] | None = None
-        """Where the server may be, as far as not tried; None before it is known."""
+        self.targets = Targets()
         self.greenlet: gevent.Greenlet | None = None
         self.stream: ServerStreamBase | None = None
         self.is_opened = False
@@ -106,6 +106,7 @@ class Inquiries:
         inquiry = self._of(stream)
         if inquiry is not None:
             inquiry.is_opened = True
+            inquiry.targets.settle()
             for waiter in inquiry.waiters:
                 waiter.set(stream)
 
@@ -122,7 +123,8 @@ class Inquiries:
         inquiry.stream = None
         remote = inquiry.pair.remote
         error, inquiry.error = inquiry.error, None
-        if inquiry.targets and not inquiry.is_opened:
+        inquiry.targets.tried(cast("OutgoingStream", stream))
+        if not inquiry.is_opened and inquiry.targets.next():
             # As if it had not been connected to (RFC 6120, 3.2.1, steps 6 and 7).
             self._begin(inquiry)
         elif error is not None:
@@ -198,19 +200,22 @@ class Inquiries:
         try:
             self._open(inquiry)
         except Exception as error:  # noqa: BLE001 - the boundary of an inquiry
-            failure = failure_of(error, inquiry.pair, self._links.log)
-            self._fail(inquiry, failure.error)
+            inquiry.targets.places = []
+            if inquiry.targets.next():
+                self._begin(inquiry)
+            else:
+                failure = failure_of(error, inquiry.pair, self._links.log)
+                self._fail(inquiry, failure.error)
         finally:
             if inquiry.greenlet is gevent.getcurrent():
                 inquiry.greenlet = None
 
     def _open(self, inquiry: Inquiry) -> None:
         links, pair = self._links, inquiry.pair
-        if inquiry.targets is None:
-            inquiry.targets = links.ways.targets(pair.remote)
-        stream, inquiry.targets = open_first(
-            links, inquiry.host, pair, inquiry.targets, inquiry.deadline
-        )
+        targets = inquiry.targets
+        if targets.places is None:
+            targets.places = links.ways.targets(pair.remote)
+        stream = open_first(links, inquiry.host, pair, targets, inquiry.deadline)
         stream.is_for_questions = True
         inquiry.stream = stream
         links.connected(stream)

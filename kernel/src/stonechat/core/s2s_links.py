@@ -284,7 +284,10 @@ class Links(StreamOwner):
         for link in links:
             link.stream = None
             self._take_back(link, left.pop(link.pair, ()))
-            if is_short and not is_dismissed:
+            if self._is_over:
+                self._drop([link])
+                self._watch(link)
+            elif is_short and not is_dismissed:
                 self._give_up(link, timed_out(link.pair), reason)
             elif not link.queue:
                 self._watch(link)
@@ -322,11 +325,18 @@ class Links(StreamOwner):
         surplus = link.put_back(stanzas) if stanzas else ()
         self._bounce(surplus, timed_out(link.pair))
 
+    def _drop(self, links: Iterable[Link]) -> None:
+        """The server has stopped, and what waits cannot be answered any more."""
+        # Not released: a client that counts sends it again (XEP-0198).
+        count = sum(1 for link in links for _ in link.empty())
+        if count:
+            self.log.warning("stanzas to other servers are dropped", stanzas=count)
+
     def _begin_anew(self, link: Link, reason: str) -> None:
         """Another stream for what is left, but not in the same moment as all others."""
         held = self.timers.now - link.opened_at >= LONG_LIFE
         link.returns = 1 if held else link.returns + 1
-        if link.returns > MOST_RETURNS or self._is_over:
+        if link.returns > MOST_RETURNS:
             self._give_up(link, timed_out(link.pair), reason)
             return
         link.pause = self.timers.add(with_jitter(FIRST_REST), self._pause_over, link)

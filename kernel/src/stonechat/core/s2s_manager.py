@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import gevent
 
+from stonechat.core.peer_stream import hear_out
 from stonechat.core.s2s_link import Link
 from stonechat.core.s2s_links import Links, denied, timed_out
 from stonechat.errors import StanzaError, StreamError
@@ -19,9 +20,6 @@ if TYPE_CHECKING:
     from stonechat.core.config_types import Configuration
     from stonechat.core.server_stream import ServerStreamBase
 
-# When the server stops, what waits for a stream may do so for as long, and for half of the
-# time at most: a new stream takes less, and there is always a domain that does not answer.
-PATIENCE = 2.0
 _LOOK_SECONDS = 0.02
 
 
@@ -128,15 +126,21 @@ class S2SManager(Links):
 
         Blocks. Until `stop` what comes is taken as ever.
         """
-        until = left() - min(PATIENCE, left() / 2)
-        while self.room.waiting and left() > until:
-            gevent.sleep(_LOOK_SECONDS)
+        # What is on its way in comes first: its answers may leave yet.
+        incoming = [stream for stream in self.incoming if not stream.is_bidirectional]
+        for stream in incoming:
+            self._dismiss(stream, StreamError("system-shutdown"))
+        # A new stream takes less time, and there is always a domain that does not answer.
+        hear_out(incoming, left, also=lambda: self.room.waiting)
         error = StanzaError("remote-server-timeout", "The server is being stopped.")
         for link in list(self.links.values()):
             self._stop_waiting(link, error)
         gevent.joinall(list(self._answering), timeout=max(left(), 0.0))
         streams = (*self._outgoing, *self.incoming)
         self.stop()
+        hear_out(streams, left)
+        for stream in streams:
+            stream.end()
         while any(not stream.is_gone for stream in streams) and left() > 0:
             gevent.sleep(_LOOK_SECONDS)
 
@@ -145,14 +149,10 @@ class S2SManager(Links):
         if self._is_over:
             return
         self._is_over = True
-        if self.room.waiting:
-            self.log.warning("stanzas to other servers are dropped", stanzas=self.room.waiting)
         self._setups.end_all()
         self._inquiries.end_all()
+        self._drop(self.links.values())
         for link in list(self.links.values()):
-            for _ in link.empty():
-                # Not released: a client that counts sends it again (XEP-0198).
-                pass
             self._stop_waiting(link, timed_out(link.pair))
         error = StreamError("system-shutdown")
         for stream in (*self._outgoing, *self.incoming):

@@ -76,15 +76,11 @@ class Place:
                     self._talk(line)
                 finally:
                     line.close()
-        except ProbeFailure as failure:
-            self._note(self._step, "failed", failure.code, str(failure))
-        except TlsCut as error:
-            self._note(self._step, "failed", "closed", f"the connection is lost: {error}")
-        except TlsError as error:
+        except _FAILURES as error:
+            code, text = _told(error)
             # With TLS 1.3 a peer may say only behind the handshake what it did not like.
-            self._note("tls", "failed", "handshake-failed", f"TLS failed: {error}")
-        except OSError as error:
-            self._note(self._step, "failed", "closed", f"the connection is lost: {_reason(error)}")
+            step = "tls" if code == "handshake-failed" else self._step
+            self._note(step, "failed", code, text)
         reached = {each.step for each in self.findings}
         for step in STEPS:
             if step not in reached:
@@ -135,20 +131,22 @@ class Place:
 
     def _talk(self, line: Line) -> None:
         given = self._given
-        probe = StreamProbe(line, given.limit, to=given.remote, from_=given.local)
+        probe = StreamProbe(
+            line,
+            given.limit,
+            to=given.remote,
+            from_=given.local,
+            speaks_dialback=given.proves,
+        )
         offer: Offer | None = None
         if not self._target.tls:
             offer = self._open(probe)
-            is_secure = self._can_encrypt(offer)
-            if is_secure:
-                with self._hold("tls", "an answer to STARTTLS"):
-                    probe.ask_tls()
+            is_secure = self._can_encrypt(offer) and self._starts_tls(line, probe, offer)
         else:
-            is_secure = True
-        if is_secure:
             self._encrypt(line)
+            is_secure = True
+        if offer is None or is_secure:
             offer = self._open(probe)
-        assert offer is not None
         names = [feature.name for feature in offer.features]
         self._note("features", "ok", "features", ", ".join(names) or "it names none")
         self._authentication(offer, is_secure=is_secure)
@@ -172,6 +170,21 @@ class Place:
         self._note("tls", verdict, "no-starttls", "it does not offer STARTTLS")
         self._note("certificate", "skipped", "not-reached", "there is none without TLS")
         return False
+
+    def _starts_tls(self, line: Line, probe: StreamProbe, offer: Offer) -> bool:
+        """Whether TLS is in force; False where it is not, and streams would do without."""
+        try:
+            with self._hold("tls", "an answer to STARTTLS"):
+                probe.ask_tls()
+            self._encrypt(line)
+        except _FAILURES as error:
+            if self._step != "tls" or self._given.trust != "any" or offer.requires_tls:
+                raise
+            code, text = _told(error)
+            self._note("tls", "warning", code, f"{text}; without TLS it is tried once more")
+            self._note("certificate", "skipped", "not-reached", "there is none without TLS")
+            return False
+        return True
 
     def _encrypt(self, line: Line) -> None:
         given = self._given
@@ -227,6 +240,23 @@ class Place:
     def _hold(self, step: Step, what: str) -> AbstractContextManager[None]:
         self._step = step
         return self._deadlines.hold(what)
+
+
+_FAILURES = (ProbeFailure, TlsError, OSError)
+
+
+def _told(error: Exception) -> tuple[Code, str]:
+    """What has come between."""
+    match error:
+        case ProbeFailure():
+            return error.code, str(error)
+        case TlsCut():
+            return "closed", f"the connection is lost: {error}"
+        case TlsError():
+            return "handshake-failed", f"TLS failed: {error}"
+        case OSError():
+            return "closed", f"the connection is lost: {_reason(error)}"
+    raise error
 
 
 def _reason(error: OSError) -> str:

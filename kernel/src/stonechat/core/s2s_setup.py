@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple, cast
 import gevent
 
 from stonechat.core.s2s_link import Link
+from stonechat.core.s2s_targets import Targets
 from stonechat.errors import StanzaError, StonechatError
 
 if TYPE_CHECKING:
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from stonechat.core.virtual_host import VirtualHost
     from stonechat.federation import Pair
     from stonechat.host import Timer
-    from stonechat.net.resolver import Target
 
 # Of all places, streams to one domain may take this part, however many of ours want one.
 PARTS_OF_PLACES = 10
@@ -51,8 +51,7 @@ class Setup:
         self.deadline = deadline
         """On the clock of the timers."""
         self.may_share = True
-        self.targets: list[Target] | None = None
-        """Where the domain's server may be, as far as not tried; None before it is known."""
+        self.targets = Targets()
         self.greenlet: gevent.Greenlet | None = None
         self.stream: ServerStreamBase | None = None
         self.patience: Timer | None = None
@@ -138,7 +137,7 @@ class Setups:
         """A peer has said what it offers: this is a server that speaks to us."""
         for setup in self._of(stream):
             # A refusal from here on is the domain's, not one of a place's.
-            setup.targets = []
+            setup.targets.settle()
 
     def refused(self, setup: Setup, error: StanzaError) -> None:
         """The peer does not take the pair on this stream."""
@@ -188,7 +187,9 @@ class Setups:
         try:
             self._get_stream(setup)
         except Exception as error:  # noqa: BLE001 - the boundary of a setup
-            self.fail(setup, *failure_of(error, setup.link.pair, self._manager.log))
+            setup.targets.places = []
+            if not self._try_next(setup):
+                self.fail(setup, *failure_of(error, setup.link.pair, self._manager.log))
         finally:
             if setup.greenlet is gevent.getcurrent():
                 setup.greenlet = None
@@ -198,15 +199,15 @@ class Setups:
         pair = link.pair
         if setup.may_share and self._share(setup, link.remote.streams):
             return
-        if setup.targets is None:
-            setup.targets = manager.ways.targets(pair.remote)
-            if setup.may_share and self._share(setup, manager.streams_to(setup.targets)):
+        targets = setup.targets
+        if targets.places is None:
+            targets.places = manager.ways.targets(pair.remote)
+            if setup.may_share and self._share(setup, manager.streams_to(targets.places)):
                 return
         host = manager.host_of(pair.local)
         if host is None:
             raise StanzaError("not-allowed", f"{pair.local} is not served here any more.")
-        stream, setup.targets = open_first(manager, host, pair, setup.targets, setup.deadline)
-        setup.stream = stream
+        setup.stream = stream = open_first(manager, host, pair, targets, setup.deadline)
         manager.connected(stream)
         stream.start()
 
@@ -227,7 +228,9 @@ class Setups:
 
         False if there is no other one left, or if this one is a server that speaks to us.
         """
-        if not setup.targets:
+        if setup.stream is not None:
+            setup.targets.tried(cast("OutgoingStream", setup.stream))
+        if not setup.targets.next():
             return False
         self._let_go(setup)
         self._work_at(setup)
@@ -258,21 +261,24 @@ def _may_carry(stream: ServerStreamBase, pair: Pair) -> bool:
 
 
 def open_first(
-    manager: Links, host: VirtualHost, pair: Pair, targets: list[Target], deadline: float
-) -> tuple[OutgoingStream, list[Target]]:
-    """A stream to the first of these places that answers, not started, and those behind it.
+    manager: Links, host: VirtualHost, pair: Pair, targets: Targets, deadline: float
+) -> OutgoingStream:
+    """A stream to the first of these places that answers, not started; those behind it are left.
 
     Blocks. Behind the connection, and up to the start, nothing may switch to another
     greenlet: the socket might stay behind.
     """
     timers = manager.timers
-    dialed = manager.ways.dial(targets, max(deadline - timers.now, 0.0))
-    left = targets[targets.index(dialed.target) + 1 :]
+    places = targets.places or []
+    dialed = manager.ways.dial(places, max(deadline - timers.now, 0.0))
+    targets.places = left = places[places.index(dialed.target) + 1 :]
     seconds = max(deadline - timers.now, 1.0)
     if left:
         # One that accepts and is silent leaves the other places some of the time.
         seconds /= 2
-    return manager.ways.open(manager, host, pair, dialed, seconds), left
+    stream = manager.ways.open(manager, host, pair, dialed, seconds)
+    stream.avoids_tls = targets.is_clear
+    return stream
 
 
 def failure_of(error: Exception, pair: Pair, log: FilteringBoundLogger) -> Failure:

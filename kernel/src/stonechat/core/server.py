@@ -13,7 +13,7 @@ from gevent.threadpool import ThreadPool
 from stonechat import __version__
 from stonechat.auth import AuthBackend
 from stonechat.cluster import Cluster, SingleNode
-from stonechat.core import plugin_loader, systemd
+from stonechat.core import backend_hooks, plugin_loader, systemd
 from stonechat.core.accounts import HostAccounts
 from stonechat.core.admin_kinds import COMMAND_CLASSES
 from stonechat.core.certificate_watch import CertificateWatch
@@ -21,6 +21,7 @@ from stonechat.core.client_port import ClientPort
 from stonechat.core.client_session import ClientSession
 from stonechat.core.command_registry import CommandRegistry
 from stonechat.core.component_port import ComponentPort
+from stonechat.core.component_stream import end_all
 from stonechat.core.config_model import (
     ClientListener,
     ComponentListener,
@@ -40,7 +41,7 @@ from stonechat.core.plugin_manager import HostPlugins
 from stonechat.core.router import Router
 from stonechat.core.s2s_manager import S2SManager
 from stonechat.core.secrets_file import load_or_create_secret
-from stonechat.core.store import Store, open_store
+from stonechat.core.store import NodeStore, open_store
 from stonechat.core.throttle import LoginThrottle
 from stonechat.core.tls_setup import make_contexts
 from stonechat.core.virtual_host import VirtualHost
@@ -106,7 +107,7 @@ class Server:
         self._wall_clock = wall_clock
         self._latest = 0
         self._threads = ThreadPool(THREADS)
-        self._store: Store | None = None
+        self._store: NodeStore | None = None
         self._watchdog: Watchdog | None = None
         self._throttles: dict[str, LoginThrottle] = {}  # by host; they outlive a reload
         self._secret = b""
@@ -119,7 +120,7 @@ class Server:
         self._backends: dict[HostAccounts, list[tuple[AuthBackend, Ledger]]] = {}
 
     @property
-    def store(self) -> Store:
+    def store(self) -> NodeStore:
         assert self._store is not None, "the server has not started"
         return self._store
 
@@ -248,7 +249,9 @@ class Server:
             host, self.commands, self.configuration.limits.plugin_errors_per_minute
         )
         try:
+            backend_hooks.connect(host, self.backends_of(host.accounts))
             host.plugins.start_all(configuration.plugins)
+            backend_hooks.tell_ready(host, self.backends_of(host.accounts))
             try:
                 self.router.add_route(name, host.local_router.receive, f"host {name}", host)
             except ValueError as error:
@@ -261,6 +264,7 @@ class Server:
     def take_down(self, host: VirtualHost) -> None:
         """Stop all that belongs to a host; its sessions have ended before."""
         host.plugins.stop_all()
+        backend_hooks.disconnect(host, self.backends_of(host.accounts))
         self.stop_accounts(host.accounts)
         if self.router.owner(host.name) == f"host {host.name}":
             self.router.remove_route(host.name)
@@ -271,12 +275,13 @@ class Server:
         try:
             for setting in configuration.auth:
                 cls = plugin_loader.load("auth", setting.name)
-                label = f"auth-{setting.name}"
+                label = backend_hooks.label_of(setting.name)
                 ledger = Ledger(host, label)
                 face = Host(host, ledger, label, host.log.bind(auth=setting.name))
                 backend = cls(face, setting.options)
                 # Before it starts: one that raises has to be stopped, too.
                 backends.append((backend, ledger))
+                backend_hooks.check(setting.name, backend)
                 schema = getattr(cls, "schema", None)
                 if schema is not None:
                     self.store.ensure(schema)
@@ -310,6 +315,16 @@ class Server:
         )
         self._backends[accounts] = backends
         return accounts
+
+    def backends_of(self, accounts: HostAccounts) -> list[AuthBackend]:
+        return [backend for backend, _ in self._backends[accounts]]
+
+    def exchange_accounts(self, host: VirtualHost, accounts: HostAccounts) -> HostAccounts:
+        """Put other accounts of a host in force; returns those before. Does not block."""
+        old, host.accounts = host.accounts, accounts
+        backend_hooks.disconnect(host, self.backends_of(old))
+        backend_hooks.connect(host, self.backends_of(accounts))
+        return old
 
     def stop_accounts(self, accounts: HostAccounts) -> None:
         """Stop the backends that `make_accounts` started."""
@@ -384,6 +399,8 @@ class Server:
             port.close()
         with gevent.Timeout(limit, False):
             self._drain(limit / 2)
+            hosts = self.hosts.values()
+            end_all([taken for host in hosts for taken in host.stream_acceptances.values()])
             # Behind the sessions: their contacts elsewhere are to hear that they are gone.
             self.s2s.drain(lambda: self._drain_until - time.monotonic())
         self._tear_down()

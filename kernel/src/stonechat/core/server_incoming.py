@@ -138,6 +138,7 @@ class IncomingStream(ServerStreamBase):
                 id=self.id,
                 lang=self.host.language if self.host else "en",
                 is_old=self._is_old,
+                speaks_dialback=self._declare_db(),
             )
         )
 
@@ -193,7 +194,8 @@ class IncomingStream(ServerStreamBase):
         if not self._can_start_tls or contexts is None or self.is_admitted:
             # RFC 6120, 5.4.2.2
             self._write(serialize(Element(NS_TLS, "failure")))
-            self._hang_up("the peer asked for TLS in vain")
+            self._reason = "the peer asked for TLS in vain"
+            self.end()
             return
         self._write(serialize(Element(NS_TLS, "proceed")))
         self._connection.start_tls(

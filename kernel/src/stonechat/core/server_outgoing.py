@@ -67,9 +67,23 @@ class OutgoingStream(ServerStreamBase):
         self.target = target
         self.is_for_questions = False
         """Whether nothing is to be proven on it: set before the start."""
+        self.avoids_tls = False
+        """Whether TLS is not asked for where it is offered only: set before the start."""
+        self._has_asked_tls = False
+        self._must_encrypt = False  # by the peer's word
         self._host = host
         self._is_settled = False  # whether TLS is, so that plugins may speak
         self._has_responded = False
+
+    @property
+    def may_do_without_tls(self) -> bool:
+        """Whether TLS was begun in vain, and neither side wants it."""
+        return (
+            self._has_asked_tls
+            and not self.is_secure
+            and not self._must_encrypt
+            and self.trust(self.pair.remote) == "any"
+        )
 
     def start(self) -> None:
         """Open the stream."""
@@ -133,10 +147,19 @@ class OutgoingStream(ServerStreamBase):
             self.authorize(self.pair, EXTERNAL)
             if not self.is_admitted:
                 self._fail_own(self.fault_of(self.pair))
-        elif not self.is_secure and any(each.namespace == NS_TLS for each in features):
+        elif not self.is_secure and self._wants_tls():
+            self._has_asked_tls = True
             self._write(self._peer.ask_tls())
         else:
             self._settled()
+
+    def _wants_tls(self) -> bool:
+        """Whether TLS is to begin: wherever it is offered, unless that was in vain before."""
+        offer = next((each for each in self._features if each.namespace == NS_TLS), None)
+        if offer is None:
+            return False
+        self._must_encrypt = offer.find("required") is not None
+        return self._must_encrypt or not self.avoids_tls
 
     def _settled(self) -> None:
         """TLS is in force, or not to be had."""
@@ -168,7 +191,12 @@ class OutgoingStream(ServerStreamBase):
         self.speaks_dialback = False
         self._features = ()
         self._write(
-            s2s.header(from_=self.pair.local, to=self.pair.remote, lang=self._host.language)
+            s2s.header(
+                from_=self.pair.local,
+                to=self.pair.remote,
+                lang=self._host.language,
+                speaks_dialback=self._declare_db(),
+            )
         )
 
     # TLS
@@ -214,7 +242,7 @@ class OutgoingStream(ServerStreamBase):
         self._reason = self._reason or reason
         text = f"No stream to {self.pair.remote} can be opened: {reason}."
         self._refused(self.pair, StanzaError("remote-server-timeout", text))
-        self.close()
+        self.end()
 
     def _too_late(self) -> None:
         if not self.is_admitted:

@@ -42,6 +42,24 @@ def take(stream: ServerStreamBase, stanza: Stanza, owner: Owner) -> None:
     stream.handled(stanza)
 
 
+def take_late(stream: ServerStreamBase, stanza: Stanza, owner: Owner) -> None:
+    """Handle what the peer has sent before it has heard that we end the stream (4.4).
+
+    It may be just for what this is that we do: then it is too late.
+    """
+    to, from_ = (_domain(stanza.attributes.get(name, "")) for name in ("to", "from"))
+    pair = Pair(to, from_)
+    if stream.is_authorized(pair):
+        gone = owner.host_of(pair.local) is None
+        fault = "the domain is not served here any more" if gone else stream.fault_of(pair)
+        if fault:
+            owner.log.info(
+                "stanza dropped", stanza=stanza.summary(), address=stream.address, reason=fault
+            )
+            return
+    take(stream, stanza, owner)
+
+
 def _check(stanza: Stanza) -> None:
     if isinstance(stanza, Iq):
         stanza.check()

@@ -7,12 +7,14 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from stonechat.core.chains import FAULTS
+from stonechat.core.peer_stream import Phase
 from stonechat.core.server_owner import Owner as Owner
 from stonechat.core.server_proofs import Proofs
-from stonechat.core.server_stanzas import take
+from stonechat.core.server_stanzas import take, take_late
 from stonechat.core.server_writer import ServerWriter
 from stonechat.errors import StanzaError, StreamError, XMLError
 from stonechat.federation import Keeper, Pair, Trust
+from stonechat.namespaces import NS_DIALBACK
 from stonechat.protocol.s2s import (
     PeerFailed,
     S2SEvent,
@@ -21,7 +23,6 @@ from stonechat.protocol.s2s import (
     element_to_bytes,
     to_bytes,
 )
-from stonechat.protocol.stream import STREAM_END, stream_error
 from stonechat.stanza import Stanza
 from stonechat.xml import Element
 
@@ -32,9 +33,6 @@ if TYPE_CHECKING:
 # How often a stream is looked at that nothing is wrong with, and written a white space to
 # that had nothing to carry: it shows a dead connection (RFC 6120, 4.6.1).
 WATCH_SECONDS = 120.0
-
-# Who ends a stream hears the peer out for so long.
-GOODBYE_SECONDS = 10.0
 
 
 class ServerStreamBase(ServerWriter):
@@ -60,10 +58,9 @@ class ServerStreamBase(ServerWriter):
         self._proofs = Proofs(owner, connection)
         self._features: tuple[Element, ...] = ()
         self._data: dict[str, Any] | None = None
-        self._header_sent = False
-        self._is_closing = False  # our end is said, the peer's is waited for
-        self._is_finished = False  # the owner knows of the end
-        self._reason = ""
+        self._is_db_declared = False  # the prefix, by our header
+        self._is_resent = False  # what comes behind our end, by its peer
+        self._is_handling = False  # a stanza, in another greenlet than who asks
         self.host = host
         """Whose plugins the stream meets; None before a peer has said whom it wants."""
         self.pair = pair
@@ -83,10 +80,6 @@ class ServerStreamBase(ServerWriter):
     @property
     def is_secure(self) -> bool:
         return self._protocol.is_secure
-
-    @property
-    def is_open(self) -> bool:
-        return not (self._is_over or self._is_closing or self._connection.is_ending)
 
     @property
     def features(self) -> Sequence[Element]:
@@ -125,33 +118,14 @@ class ServerStreamBase(ServerWriter):
             self._flowing()
 
     def send_element(self, element: Element) -> None:
-        if self.is_open:
-            self._write(element_to_bytes(element))
-
-    def close(self, error: StreamError | None = None) -> None:
-        if self._is_over:
-            return
-        if error is not None:
-            self._fail(error)
-        elif not self.is_admitted or self._is_stuck or self._owner.is_stopping:
-            self._hang_up("closed")
-        elif not self._is_closing:
-            # What the peer sends before it hears of our end is not lost (4.4).
-            self._write(STREAM_END)
-            self._is_closing = True
-            self._cancel_timers()
-            self._timer = self._timers.add(GOODBYE_SECONDS, self._hang_up, "closed")
+        if self.may_write:
+            self._write(element_to_bytes(element, is_db_declared=self._is_db_declared))
 
     # What its owner sees
 
     @property
     def is_admitted(self) -> bool:
         return bool(self._proofs.pairs)
-
-    @property
-    def is_gone(self) -> bool:
-        """Whether the connection is gone, too."""
-        return self._connection.is_closed
 
     @property
     def authorized_pairs(self) -> frozenset[Pair]:
@@ -183,6 +157,7 @@ class ServerStreamBase(ServerWriter):
 
     def handling(self, stanza: Stanza) -> None:
         """A stanza of the peer's is about to be dealt with; StreamError if it cannot be."""
+        self._is_handling = True
         keeper = self.keeper
         if keeper is not None:
             try:
@@ -194,6 +169,7 @@ class ServerStreamBase(ServerWriter):
 
     def handled(self, stanza: Stanza) -> None:
         """A stanza of the peer's was dealt with."""
+        self._is_handling = False
         self.stanzas_in += 1
         self.last_stanza_at = self._timers.now
         keeper = self.keeper
@@ -202,6 +178,8 @@ class ServerStreamBase(ServerWriter):
                 keeper.received(stanza)
             except FAULTS as error:
                 self._keeper_failed(error)
+        if self._phase is Phase.SETTLING:
+            self._settled()
 
     def unacknowledged(self) -> Sequence[Stanza]:
         """After the end: what was sent, and the peer may not have, in order.
@@ -209,18 +187,12 @@ class ServerStreamBase(ServerWriter):
         Without a keeper that is what a peer that read nothing has left with us.
         """
         if self.keeper is None:
-            return self._left or ()
+            return self._left
         try:
             return tuple(self.keeper.unacknowledged())
         except FAULTS as error:
             self._log.error("keeper failed", **self._who(), exc_info=error)
             return ()
-
-    def abort(self, reason: str) -> None:
-        """End the stream without a word."""
-        self._reason = self._reason or reason
-        self._protocol.close()
-        self._connection.abort(reason)
 
     # The connection's handler
 
@@ -228,9 +200,9 @@ class ServerStreamBase(ServerWriter):
         try:
             self._protocol.receive(data, self._handle)
         except StreamError as error:
-            self.close(error)
+            self.end(error)
         except XMLError as error:
-            self.close(StreamError(error.condition, error.text))
+            self.end(StreamError(error.condition, error.text))
 
     def tls_established(self) -> None:
         self._protocol.encrypted()
@@ -240,9 +212,7 @@ class ServerStreamBase(ServerWriter):
         self._data = None
 
     def connection_lost(self, reason: str) -> None:
-        if self._is_stuck and self._left is None:
-            # The last we know is that it waited.
-            self._left = tuple(stanza for stanza in self._written if stanza is not None)
+        self._find_left()
         self._over(reason)
         if self.host is not None:
             self.host.notify("stonechat_server_stream_closed", {"stream": self})
@@ -254,17 +224,19 @@ class ServerStreamBase(ServerWriter):
 
     def _handle(self, event: S2SEvent) -> None:
         match event:
-            case Stanza():
+            case Stanza() if self._phase is Phase.OPEN:
                 take(self, event, self._owner)
+            case Stanza() if not self._is_resent:
+                take_late(self, event, self._owner)
             case Element():
                 self._element(event)
             case StreamClosed():
-                self._hang_up("the peer has ended the stream")
+                self._peer_ended("the peer has ended the stream")
             case PeerFailed(condition, text):
                 self.peer_error = condition
                 told = f"{condition}: {text}" if text else condition
-                self._hang_up(f"the peer has ended the stream: {told}")
-            case _:
+                self._peer_ended(f"the peer has ended the stream: {told}")
+            case _ if self._phase is Phase.OPEN:
                 self._negotiate(event)
 
     @abstractmethod
@@ -387,53 +359,74 @@ class ServerStreamBase(ServerWriter):
 
     # The end
 
-    def _fail(self, error: StreamError) -> None:
-        self._log_fault(error)
-        tls = self._connection.tls
-        if tls is not None and not tls.is_established:
-            # Nothing can be said in the middle of a handshake.
-            self.abort(error.text or error.condition)
-            return
-        if not self._header_sent:
-            # RFC 6120, 4.9.1.2
-            self._send_header()
-        self._end(stream_error(error), f"{error.condition}: {error.text}".removesuffix(": "))
+    def _may_end_now(self) -> bool:
+        keeper = self.keeper
+        if keeper is None:
+            return True
+        if self._is_handling:
+            is_settled = False
+        else:
+            try:
+                is_settled = keeper.settle(self._settled)
+            except FAULTS as error:
+                self._log.error("keeper failed", **self._who(), exc_info=error)
+                return True
+        self._is_resent = self._is_resent or not is_settled
+        return is_settled
 
-    def _hang_up(self, reason: str) -> None:
-        self._end(STREAM_END if self._header_sent else b"", reason)
+    def _about_to_end(self, *, is_answered: bool) -> None:
+        keeper = self.keeper
+        if keeper is not None:
+            try:
+                self._is_resent = keeper.ending(is_answered=is_answered)
+            except FAULTS as error:
+                self._log.error("keeper failed", **self._who(), exc_info=error)
 
-    def _end(self, last_word: bytes, reason: str) -> None:
-        """End the stream, and the connection once all that was written is sent."""
-        if self._is_over:
+    def _take_no_more(self, phase: Phase, reason: str) -> None:
+        super()._take_no_more(phase, reason)
+        self._protocol.close()
+
+    def _send_rest(self) -> None:
+        keeper = self.keeper
+        if keeper is None:
+            super()._send_rest()
             return
-        if self._is_stuck:
-            # The last word would come behind what nobody fetches.
-            self._keep_unsent()
-            self.abort(reason)
-            return
-        if last_word and not self._is_closing:
-            self._write(last_word)
-        # Where the server stops there is no other turn for it.
-        self._connection.flush()
-        self._over(reason)
-        self._connection.close()
+        if self._connection.unsent:
+            # The peer could not tell us any more that it has it: it is sent again.
+            self._connection.abort(self._reason)
+        else:
+            self._connection.close()
+        self._over(self._reason)
+
+    def abort(self, reason: str) -> None:
+        super().abort(reason)
+        if self.keeper is not None:
+            self._over(reason)
 
     def _over(self, reason: str) -> None:
-        self._is_over = True
-        self._protocol.close()
-        self._cancel_timers()
-        if not self._is_finished:
-            self._is_finished = True
-            self._owner.lost(self, self._reason or reason)
+        if self._phase is not Phase.OVER:
+            super()._over(reason)
+            self._owner.lost(self, self._reason)
 
     # Below
 
     @abstractmethod
     def _send_header(self) -> None: ...
 
+    def _declare_db(self) -> bool:
+        """Whether our header tells of dialback: where a plugin of the host's speaks it."""
+        host = self.host
+        speaks = host is not None and (NS_DIALBACK, "result") in host.server_elements
+        self._is_db_declared = speaks
+        return speaks
+
+    def _send_own_header(self) -> None:
+        self._send_header()
+
     def _keeper_failed(self, error: BaseException) -> None:
+        """What the peer is told of its stanzas cannot be right any more."""
         self._log.error("keeper failed", **self._who(), exc_info=error)
-        self.close(StreamError("internal-server-error"))
+        self.end(StreamError("internal-server-error"))
 
     def _who(self, pair: Pair | None = None) -> dict[str, str]:
         local, remote = pair or self.pair

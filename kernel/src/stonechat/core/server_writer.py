@@ -6,12 +6,13 @@ from abc import abstractmethod
 from collections import deque
 from typing import TYPE_CHECKING
 
-from stonechat.core.peer_stream import STUCK_SECONDS, PeerStream
+from stonechat.core.peer_stream import STUCK_SECONDS, PeerStream, told
 from stonechat.stanza import Stanza
 
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
 
+    from stonechat.errors import StreamError
     from stonechat.net.connection import Connection
     from stonechat.net.timers import TimerWheel
 
@@ -36,8 +37,8 @@ class ServerWriter(PeerStream):
         # What was written last: as many of these as wait in the connection are not sent yet.
         self._written: deque[Stanza | None] = deque(maxlen=4 * MOST_WAITING)
         self._has_written = False  # since it was last looked at
-        self._left: tuple[Stanza, ...] | None = None
-        """What was not sent when the peer was given up."""
+        self._left: tuple[Stanza, ...] = ()
+        """What the connection had not sent when it was lost."""
 
     @property
     def takes_stanzas(self) -> bool:
@@ -54,8 +55,19 @@ class ServerWriter(PeerStream):
     def _flowing(self) -> None:
         """Stanzas are taken again."""
 
+    def close(self, error: StreamError | None = None) -> None:
+        if not self._is_stuck or not self.is_open:
+            super().close(error)
+            return
+        # Our end would come behind what nobody fetches, and that is to go another way.
+        if error is not None:
+            self._log_fault(error)
+        self.abort(told(error))
+
     def _write(self, octets: bytes, stanza: Stanza | None = None) -> None:
         connection = self._connection
+        if not self.may_write:
+            return
         if not connection.unsent:
             self._written.clear()
         self._written.append(stanza)
@@ -99,12 +111,9 @@ class ServerWriter(PeerStream):
         else:
             self._give_up()
 
-    def _give_up(self) -> None:
-        self._keep_unsent()
-        super()._give_up()
-
-    def _keep_unsent(self) -> None:
-        """Note what the connection has not sent, before that is gone with it."""
-        waiting = self._connection.waiting
-        unsent = list(self._written)[-waiting:] if waiting else []
+    def _find_left(self) -> None:
+        """The connection is lost: note what it has not sent."""
+        lost = self._connection.lost_writes
+        unsent = list(self._written)[-lost:] if lost else []
         self._left = tuple(stanza for stanza in unsent if stanza is not None)
+        self._written.clear()

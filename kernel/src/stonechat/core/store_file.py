@@ -9,12 +9,11 @@ from __future__ import annotations
 import os
 import sqlite3
 import sys
-from contextlib import closing, suppress
+from contextlib import closing
 from pathlib import Path
-from typing import NoReturn, cast
 from urllib.parse import quote
 
-from sqlalchemy import Connection, Engine, create_engine, exc
+from sqlalchemy import Engine, create_engine, exc
 from sqlalchemy.pool import NullPool
 
 from stonechat.errors import StorageError
@@ -65,40 +64,6 @@ class DirectoryLock:
     def release(self) -> None:
         # The file stays: removed, it could be locked by one process and made anew by another.
         os.close(self._descriptor)
-
-
-class StoreConnection(Connection):
-    """What a work gets: the store, not the work, begins and ends transactions."""
-
-    def __init__(self, engine: Engine) -> None:
-        super().__init__(engine)
-        self.begin()
-
-    @property
-    def driver(self) -> sqlite3.Connection:
-        return cast(sqlite3.Connection, self.connection.driver_connection)
-
-    def commit(self) -> NoReturn:
-        raise StorageError("the store commits, when the work has returned")
-
-    def rollback(self) -> NoReturn:
-        raise StorageError("the store rolls back, when the work has raised an exception")
-
-    def close(self) -> NoReturn:
-        raise StorageError("the connection is the store's")
-
-    def drop_savepoints(self) -> None:
-        """Undo what the work's own `begin_nested` left open."""
-        nested = self.get_nested_transaction()
-        while nested is not None:
-            # The savepoint may have gone already, with a transaction that SQLite undid.
-            with suppress(exc.SQLAlchemyError):
-                nested.rollback()
-            nested = self.get_nested_transaction()
-
-    def shut(self) -> None:
-        """Close it, by its owner."""
-        super().close()
 
 
 def make_file(path: Path) -> None:

@@ -27,6 +27,7 @@ start_new_thread, allocate_lock, get_ident = monkey.get_original(
     "_thread", ["start_new_thread", "allocate_lock", "get_ident"]
 )
 SimpleQueue = monkey.get_original("queue", "SimpleQueue")
+sleep = monkey.get_original("time", "sleep")
 
 # How late a deadline may be noticed, in seconds.
 _TICK = 0.25
@@ -130,6 +131,16 @@ class Waker:
             self._signal.close()
         self._timer.close()
         self._before_poll.close()
+
+    @property
+    def waiting(self) -> int:
+        """How many greenlets wait for jobs, but for those of minutes."""
+        return len(self._waiting)
+
+    @property
+    def oldest(self) -> float:
+        """Since when the first of them waits (`monotonic`)."""
+        return next((job.since for job in self._waiting), monotonic())
 
     def new_timer(self, seconds: float) -> Any:
         """A repeating timer in the hub, not started."""

@@ -1,26 +1,19 @@
-"""The store's readers: a few threads, each with a connection that cannot write.
+"""The threads that read, and the queue they share.
 
-Small reads are Python for the most part, and threads that fight over the interpreter make
-each of them three times as dear. So one thread works while it gets on well, and others are
-called when it does not: when it waits for the disk or searches for long.
+Small reads of a file are Python for the most part, and threads that fight over the
+interpreter make each of them three times as dear. So there one thread works while it gets
+on well, and others are called when it does not: when it waits for the disk or searches for
+long. Who reads over a network waits most of the time, and others are called at once.
 """
 
 from __future__ import annotations
 
-import sqlite3
+from abc import ABC, abstractmethod
 from collections import deque
-from pathlib import Path
-from time import monotonic
+from collections.abc import Sequence
 
-from sqlalchemy import Result
-
-from stonechat.core.store_file import (
-    STEPS_BETWEEN_LOOKS,
-    StoreConnection,
-    as_storage_error,
-    reading_engine,
-)
 from stonechat.core.store_jobs import Job, Waker, allocate_lock
+from stonechat.core.store_queue import stopped
 from stonechat.errors import StorageError
 
 # While reads wait, look so often (in seconds) whether so many were taken up.
@@ -29,25 +22,26 @@ _TAKEN_BETWEEN_LOOKS = 8
 
 
 class Readers:
-    """Carries out reads, in the order they come, several at a time if need be."""
+    """Carries out reads, in the order they come, several at a time if need be.
 
-    def __init__(self, path: Path, waker: Waker, *, threads: int, limit: int) -> None:
+    `eager`: call for a thread at each read, as long as one is idle.
+    """
+
+    def __init__(
+        self, waker: Waker, readers: Sequence[Reader], *, limit: int, eager: bool = False
+    ) -> None:
         self._waker = waker
         self._limit = limit
+        self._eager = eager
         self._jobs: deque[Job] = deque()
-        self._idle: list[_Reader] = []
+        self._idle: list[Reader] = []
         self._taken_at_last_look = 0
         self._timer = waker.new_timer(_LOOK_EVERY)
         self._is_looking = False
-        engine = reading_engine(path)
-        # Opened here and not in the threads: SQLAlchemy sets up its dialect at the first
-        # connection under locks that gevent may have patched.
-        self._readers = [
-            _Reader(StoreConnection(engine), self._jobs, self._idle, waker) for _ in range(threads)
-        ]
-        self._idle.extend(self._readers)
-        for reader in self._readers:
-            waker.start(reader.run)
+        self._readers = readers
+        self._idle.extend(readers)
+        for reader in readers:
+            reader.start(self._jobs, self._idle)
 
     @property
     def waiting(self) -> int:
@@ -57,7 +51,7 @@ class Readers:
         if len(self._jobs) >= self._limit:
             raise StorageError(f"{self._limit} reads wait for the store already")
         self._jobs.append(job)
-        if len(self._idle) == len(self._readers) or job.is_from_elsewhere:
+        if self._eager or len(self._idle) == len(self._readers) or job.is_from_elsewhere:
             self._call_one()
         elif not self._is_looking:
             self._is_looking = True
@@ -66,7 +60,7 @@ class Readers:
 
     def stop(self, deadline: float) -> None:
         """Carry out what waits, then end the threads."""
-        stops = [self._waker.new_job(_stop, deadline) for _ in self._readers]
+        stops = [self._waker.new_job(stopped, deadline) for _ in self._readers]
         for stop in stops:
             self._jobs.append(stop)
             self._call_one()
@@ -96,38 +90,37 @@ class Readers:
         return sum(reader.taken for reader in self._readers)
 
 
-def _stop(_connection: object) -> None:
-    """The work of the job that ends a thread."""
-
-
-class _Reader:
+class Reader(ABC):
     """One thread and its connection."""
 
-    def __init__(
-        self,
-        connection: StoreConnection,
-        jobs: deque[Job],
-        idle: list[_Reader],
-        waker: Waker,
-    ) -> None:
-        self._connection = connection
-        self._driver = connection.driver
-        self._jobs = jobs
-        self._idle = idle
+    _jobs: deque[Job]
+    _idle: list[Reader]
+
+    def __init__(self, waker: Waker) -> None:
         self._waker = waker
-        self._job: Job | None = None
         self.taken = 0
         self.called = allocate_lock()
         self.called.acquire()
-        # Ends a statement whose caller has gone, so that a few slow ones cannot take all
-        # threads for good, nor keep the write-ahead log from being folded back.
-        self._driver.set_progress_handler(self._is_too_late, STEPS_BETWEEN_LOOKS)
 
-    def _is_too_late(self) -> bool:
-        job = self._job
-        return job is not None and (job.cancelled or monotonic() > job.until)
+    def start(self, jobs: deque[Job], idle: list[Reader]) -> None:
+        self._jobs = jobs
+        self._idle = idle
+        self._waker.start(self._run)
 
-    def run(self) -> None:
+    # In the thread
+
+    @abstractmethod
+    def _carry_out(self, job: Job) -> None:
+        """Set the result of a job, or its error."""
+
+    @abstractmethod
+    def _shut(self) -> None:
+        """Close the connection: the thread ends."""
+
+    def _rest(self) -> None:  # noqa: B027 - most have nothing to do
+        """What is to be done once the caller of a job has been told."""
+
+    def _run(self) -> None:
         self.called.acquire()
         while True:
             try:
@@ -137,16 +130,15 @@ class _Reader:
                 continue
             self.taken += 1
             self._waker.progress += 1
-            if job.work is _stop:
-                self._connection.shut()
+            if job.work is stopped:
+                self._shut()
                 self._waker.finish((job,))
                 return
             job.begun = True
             if not job.cancelled:
-                self._job = job
                 self._carry_out(job)
-                self._job = None
                 self._waker.finish((job,))
+                self._rest()
             del job
 
     def _sleep(self) -> None:
@@ -160,27 +152,3 @@ class _Reader:
             except ValueError:
                 pass  # called already
         self.called.acquire()
-
-    def _carry_out(self, job: Job) -> None:
-        try:
-            # One moment for all that the work reads. It is chosen at the first statement.
-            self._driver.execute("BEGIN")
-            job.result = closed(job.work(self._connection))
-        except BaseException as error:  # noqa: BLE001 - it is raised again where the caller waits
-            job.error = as_storage_error(error)
-            if self._is_too_late():
-                job.error = StorageError("the store did not answer in time")
-        try:
-            self._connection.drop_savepoints()
-            if self._driver.in_transaction:
-                self._driver.execute("ROLLBACK")
-        except sqlite3.Error as error:
-            job.error = job.error or as_storage_error(error)
-
-
-def closed(result: object) -> object:
-    """`result`, if it needs no connection any more."""
-    if isinstance(result, Result):
-        result.close()
-        raise StorageError("a work returned an open result: fetch its rows in the work")
-    return result

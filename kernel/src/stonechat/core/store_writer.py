@@ -9,26 +9,19 @@ from __future__ import annotations
 
 import logging
 import sqlite3
-from collections import deque
 from pathlib import Path
 from time import monotonic
 
-from stonechat.core.store_file import StoreConnection, as_storage_error, writing_engine
-from stonechat.core.store_jobs import Job, SimpleQueue, Waker
-from stonechat.core.store_readers import closed
+from stonechat.core.store_connection import StoreConnection, closed
+from stonechat.core.store_file import as_storage_error, writing_engine
+from stonechat.core.store_jobs import Job, Waker
+from stonechat.core.store_queue import FULL, GROUP_JOBS, LEVELS, NORMAL, WriteQueue, stopped
+from stonechat.core.store_slow import SlowLog
 from stonechat.errors import StorageError
 from stonechat.storage import Durability, StorageFull
 
-# What SQLite calls the levels of durability.
-OFF, NORMAL, FULL = 0, 1, 2
-LEVELS: dict[Durability, int] = {"memory": OFF, "disk": NORMAL, "full": FULL}
-
-# A group ends at whichever comes first.
-GROUP_JOBS = 200
+# A group ends by this, or by the number of its jobs.
 GROUP_SECONDS = 0.005
-
-# All others wait for one slow job: somebody should hear of it.
-_SLOW_SECONDS = 1.0
 
 
 class _GroupLost(Exception):
@@ -39,16 +32,20 @@ class _GroupLost(Exception):
         self.cause = cause
 
 
-class Writer:
+class Writer(WriteQueue):
     """Carries out writes one after the other, in the order they come."""
 
     def __init__(
-        self, path: Path, waker: Waker, durability: Durability, *, limit: int, patience: float
+        self,
+        path: Path,
+        waker: Waker,
+        durability: Durability,
+        *,
+        limit: int,
+        patience: float,
+        slow: SlowLog,
     ) -> None:
-        self._waker = waker
-        self._limit = limit
-        self._queue: SimpleQueue = SimpleQueue()
-        self._next: deque[Job] = deque()
+        super().__init__(waker, limit=limit, slow=slow)
         self._connection = StoreConnection(writing_engine(path, patience))
         self._driver = self._connection.driver
         # Not less for what may be lost: a commit may also fold the log into the file, and
@@ -56,40 +53,7 @@ class Writer:
         self._least_level = min(LEVELS[durability], NORMAL)
         self._level = -1
         self._set_level(self._least_level)
-        self.commits = 0
-        self.jobs = 0
-        self.failures = 0
-        self.dropped = 0
         waker.start(self._run)
-
-    @property
-    def waiting(self) -> int:
-        return int(self._queue.qsize()) + len(self._next)
-
-    def submit(self, job: Job) -> None:
-        if self._queue.qsize() >= self._limit:
-            raise StorageFull(f"{self._limit} writes wait for the store already")
-        self._queue.put(job)
-
-    def submit_if_calm(self, job: Job) -> None:
-        """Take a job that may be lost; the second half of the queue is not for those."""
-        if self._queue.qsize() < self._limit // 2:
-            self._queue.put(job)
-            return
-        self.dropped += 1
-        # Once for each time that the number doubles: a full queue must not fill the log.
-        if self.dropped & (self.dropped - 1) == 0:
-            self._waker.log(
-                logging.WARNING,
-                "Too much waits for the store: %d writes that may be lost were dropped",
-                self.dropped,
-            )
-
-    def stop(self, deadline: float) -> None:
-        """Carry out what waits, then end the thread."""
-        stop = self._waker.new_job(_stop, deadline)
-        self._queue.put(stop)
-        self._waker.wait(stop)
 
     # In the writer's thread
 
@@ -97,7 +61,7 @@ class Writer:
         while True:
             self._gather(GROUP_JOBS, wait=True)
             job = self._next[0]
-            if job.work is _stop:
+            if job.work is stopped:
                 self._connection.shut()
                 self._waker.finish((job,))
                 return
@@ -110,23 +74,15 @@ class Writer:
                     self._carry_out_group(group)
             except BaseException as error:  # noqa: BLE001 - raised again where each caller waits
                 self._lose(group, error)
-            self._count(group, monotonic() - started)
+            self._count(group, started)
             self._waker.finish(group)
             del job, group
-
-    def _gather(self, room: int, *, wait: bool = False) -> None:
-        """Take what is in the queue; wait for the first job if there is none."""
-        if wait and not self._next:
-            self._next.append(self._queue.get())
-        # Nobody else takes from the queue, so what it holds can be had without waiting.
-        for _ in range(min(self._queue.qsize(), room - len(self._next))):
-            self._next.append(self._queue.get())
 
     def _carry_out_group(self, group: list[Job]) -> None:
         coming = self._next
         level = self._least_level
         for job in coming:
-            if job.alone or job.work is _stop:
+            if job.alone or job.work is stopped:
                 break
             level = max(level, job.level)
         try:
@@ -134,7 +90,7 @@ class Writer:
             self._begin()
         except sqlite3.Error:
             # They would fare no better one by one, and each would wait for a lock again.
-            while coming and coming[0].work is not _stop:
+            while coming and coming[0].work is not stopped:
                 group.append(coming.popleft())
             raise
         until = monotonic() + GROUP_SECONDS
@@ -152,7 +108,7 @@ class Writer:
             if not coming:
                 break
             job = coming[0]
-            if job.alone or job.work is _stop or job.level > level:
+            if job.alone or job.work is stopped or job.level > level:
                 break
         self._driver.execute("COMMIT")
         self.commits += 1
@@ -165,8 +121,10 @@ class Writer:
         driver = self._driver
         if not is_first:
             driver.execute("SAVEPOINT job")
+        begun = monotonic()
         try:
             job.result = closed(job.work(self._connection))
+            self._time(job, begun)
             if self._connection.in_nested_transaction():
                 raise StorageError("a work left a nested transaction open")
             if not driver.in_transaction:
@@ -231,25 +189,6 @@ class Writer:
             job.result = None
             if job.error is None:
                 job.error = _lost(cause)
-
-    def _count(self, group: list[Job], seconds: float) -> None:
-        self.jobs += len(group)
-        for job in group:
-            if job.error is not None:
-                self.failures += 1
-                if not job.awaited:
-                    self._waker.log(logging.WARNING, "%s was not written: %s", job.name, job.error)
-        if seconds >= _SLOW_SECONDS:
-            self._waker.log(
-                logging.WARNING,
-                "Writes were held up for %.1f s by one of: %s",
-                seconds,
-                ", ".join(sorted({job.name for job in group})),
-            )
-
-
-def _stop(_connection: object) -> None:
-    """The work of the job that ends the thread."""
 
 
 def _lost(cause: BaseException) -> StorageError:

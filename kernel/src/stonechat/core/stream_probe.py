@@ -73,12 +73,19 @@ class StreamProbe:
     """
 
     def __init__(
-        self, line: Line, limit: int, *, to: str, from_: str = "", is_server: bool = True
+        self,
+        line: Line,
+        limit: int,
+        *,
+        to: str,
+        from_: str = "",
+        is_server: bool = True,
+        speaks_dialback: bool = False,
     ) -> None:
         self._line = line
         self._limit = limit
         self._namespace = NS_SERVER if is_server else NS_CLIENT
-        self._header = _header(self._namespace, to, from_)
+        self._header = _header(self._namespace, to, from_, speaks_dialback=speaks_dialback)
         self._splitter = self._make_splitter()
         self._is_open = False
 
@@ -112,6 +119,9 @@ class StreamProbe:
         answer = self._next_element()
         if (answer.namespace, answer.name) != (NS_TLS, "proceed"):
             raise ProbeFailure("starttls-refused", "it offers STARTTLS, but does not begin it")
+        if self._events or self._fault or not self._splitter.is_between_elements:
+            # So streams in service see it: anybody may have put them there.
+            raise ProbeFailure("starttls-refused", "octets in the clear come behind <proceed/>")
         self._is_open = False
 
     def end(self) -> None:
@@ -163,13 +173,14 @@ def _stream_failed(error: Element) -> ProbeFailure:
     return ProbeFailure("stream-error", f"it ends the stream: {told}")
 
 
-def _header(namespace: str, to: str, from_: str) -> bytes:
+def _header(namespace: str, to: str, from_: str, *, speaks_dialback: bool) -> bytes:
     attributes = [
         f"xmlns='{namespace}'",
         f"xmlns:stream='{NS_STREAM}'",
         f"to='{escape_attribute(to)}'",
     ]
-    if namespace == NS_SERVER:
+    if speaks_dialback:
+        # As on streams in service: some offer it to those only who say so (XEP-0220, 2.4.1).
         attributes.append(f"xmlns:db='{NS_DIALBACK}'")
     if from_:
         attributes.append(f"from='{escape_attribute(from_)}'")

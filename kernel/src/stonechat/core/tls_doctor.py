@@ -20,6 +20,8 @@ from stonechat.net.tls_ciphers import ciphers_named, is_strong
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from cryptography import x509
+
     from stonechat.core.listening_port import ListeningPort
     from stonechat.core.server import Server
     from stonechat.core.virtual_host import VirtualHost
@@ -155,7 +157,7 @@ class _Host:
             is_good = fact.code == "trusted"
             verdict: Verdict = "failed" if is_bad else "ok" if is_good else "warning"
             yield _finding("certificate", name, verdict, fact.code, fact.text)
-        yield from self._names()
+        yield from self._names(contexts.certificates[name])
 
     def _files(self, paths: CertificatePaths) -> TlsFinding:
         server, name = self._server, self._host.name
@@ -169,11 +171,9 @@ class _Host:
             return note("warning", "not-in-use", f"{paths.chain} holds another than is in use")
         return note("ok", "in-use", f"{paths.chain} is in use, and the key belongs to it")
 
-    def _names(self) -> Iterator[TlsFinding]:
+    def _names(self, certificate: x509.Certificate) -> Iterator[TlsFinding]:
         """Whom it covers: the host for clients and servers, and services for servers."""
-        server, name = self._server, self._host.name
-        assert server.contexts is not None
-        certificate = server.contexts.certificates[name]
+        name = self._host.name
         told = names_of(certificate)
         for kind in ("clients", "servers"):
             if kind == "servers" and not self._is_federated:

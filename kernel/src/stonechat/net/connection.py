@@ -103,6 +103,7 @@ class Connection:
         "descriptor",
         "is_closed",
         "is_stranger",
+        "lost_writes",
         "polled",
         "read_at",
         "reported",
@@ -148,6 +149,8 @@ class Connection:
         self.is_closed = False
         self.is_stranger = True
         """Until its owner says that the peer has logged in: where room is scarce it waits."""
+        self.lost_writes = 0
+        """Once it is closed: how many of the last writes the socket has not taken all of."""
         self.read_at = time.monotonic()
         self.shaper: Shaper | None = None
         self.unsent = 0
@@ -200,6 +203,10 @@ class Connection:
         """How many writes wait for a peer that does not read; 0 while its socket takes them."""
         if not self._write_blocked and self._stalled is None:
             return 0
+        return self._queued
+
+    @property
+    def _queued(self) -> int:
         # The writes in a rest are one item of what is queued.
         return len(self._out) + (0 if self._rest is None else len(self._rest) - 1)
 
@@ -613,6 +620,7 @@ class Connection:
         if self.is_closed:
             return
         self.is_closed = self._ending = True
+        self.lost_writes = self._queued
         self._poller.register(self, 0)
         for timer in (self._linger, self._paused, self._stalled):
             if timer is not None:

@@ -354,15 +354,24 @@ class _External(Mechanism):
 # What goes out
 
 
-def header(*, from_: str, to: str, id: str = "", lang: str = "en", is_old: bool = False) -> bytes:
+def header(
+    *,
+    from_: str,
+    to: str,
+    id: str = "",
+    lang: str = "en",
+    is_old: bool = False,
+    speaks_dialback: bool = False,
+) -> bytes:
     """Our header: without an id it opens a stream, with one it answers a peer's."""
     attributes = [
         f"xmlns='{NS_SERVER}'",
         f"xmlns:stream='{NS_STREAM}'",
-        # How servers told each other of dialback before there were features (XEP-0220, 2.4.1).
-        f"xmlns:db='{NS_DIALBACK}'",
         f"from='{escape_attribute(from_)}'",
     ]
+    if speaks_dialback:
+        # How servers told each other of it before there were features (XEP-0220, 2.4.1).
+        attributes.insert(2, f"xmlns:db='{NS_DIALBACK}'")
     if to:
         attributes.append(f"to='{escape_attribute(to)}'")
     if id:
@@ -373,11 +382,14 @@ def header(*, from_: str, to: str, id: str = "", lang: str = "en", is_old: bool 
     return f"<?xml version='1.0'?><stream:stream {' '.join(attributes)}>".encode()
 
 
-def element_to_bytes(element: Element) -> bytes:
-    """What is no stanza, to stand in the stream."""
+def element_to_bytes(element: Element, *, is_db_declared: bool = True) -> bytes:
+    """What is no stanza, to stand in a stream whose header declares the prefix `db` or not."""
     if element.namespace == NS_DIALBACK:
-        # It has to have the prefix that our header declares (XEP-0220, 2).
-        element = Element(NS_CLIENT, f"db:{element.name}", element.attributes, *element.children)
+        # Some know it by that prefix alone (XEP-0220, 2.4.1).
+        attributes = dict(element.attributes)
+        if not is_db_declared:
+            attributes["xmlns:db"] = NS_DIALBACK
+        element = Element(NS_CLIENT, f"db:{element.name}", attributes, *element.children)
     return serialize(element, NS_CLIENT)
 
 

@@ -15,13 +15,16 @@ if TYPE_CHECKING:
     from stonechat.testing.clock import TestClock
     from stonechat.testing.component import TestComponent
     from stonechat.testing.contracts import AuthBackendContract
+    from stonechat.testing.databases import MariaServer, PostgresServer
     from stonechat.testing.dns import DnsQuery, DnsServer
     from stonechat.testing.kit import TestHost, TestServer
     from stonechat.testing.process import PASSWORD, ServerProcess
     from stonechat.testing.remote import TestRemote
     from stonechat.testing.server_stream import RawServerStream
+    from stonechat.testing.slapd import Slapd
     from stonechat.testing.slixmpp_peer import LoginFailed, SlixmppPeer
     from stonechat.testing.slixmpp_peers import SlixmppClient, SlixmppComponent, SlixmppPeers
+    from stonechat.testing.storage_contract import StorageContract
     from stonechat.testing.stream import RawStream
     from stonechat.testing.talk import Talk
     from stonechat.testing.waiting import until
@@ -32,13 +35,17 @@ __all__ = [
     "DnsQuery",
     "DnsServer",
     "LoginFailed",
+    "MariaServer",
+    "PostgresServer",
     "RawServerStream",
     "RawStream",
     "ServerProcess",
+    "Slapd",
     "SlixmppClient",
     "SlixmppComponent",
     "SlixmppPeer",
     "SlixmppPeers",
+    "StorageContract",
     "Talk",
     "TestClient",
     "TestClock",
@@ -56,13 +63,17 @@ _MODULES = {
     "DnsQuery": "dns",
     "DnsServer": "dns",
     "LoginFailed": "slixmpp_peer",
+    "MariaServer": "databases",
+    "PostgresServer": "databases",
     "RawServerStream": "server_stream",
     "RawStream": "stream",
     "ServerProcess": "process",
+    "Slapd": "slapd",
     "SlixmppClient": "slixmpp_peers",
     "SlixmppComponent": "slixmpp_peers",
     "SlixmppPeer": "slixmpp_peer",
     "SlixmppPeers": "slixmpp_peers",
+    "StorageContract": "storage_contract",
     "Talk": "talk",
     "TestClient": "client",
     "TestClock": "clock",

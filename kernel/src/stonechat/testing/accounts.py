@@ -10,6 +10,7 @@ from stonechat.auth import (
     AccountExists,
     AccountNotFound,
     AuthBackend,
+    Credentials,
     ScramCredentials,
     derive_scram,
     prepare_password,
@@ -68,6 +69,11 @@ class TestingBackend(AuthBackend):
         if self._passwords.pop(localpart, None) is None:
             raise AccountNotFound(localpart)
         self._save()
+
+    def export_credentials(self, localpart: str) -> Credentials:
+        if localpart not in self._passwords:
+            raise AccountNotFound(localpart)
+        return Credentials(self._passwords[localpart])
 
     def users(self, after: str = "", limit: int = 1000) -> list[str]:
         return sorted(name for name in self._passwords if name > after)[:limit]

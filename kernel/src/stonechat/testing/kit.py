@@ -41,8 +41,9 @@ class TestServer:
 
     __test__ = False
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, *, database: str = "") -> None:
         self.directory = directory
+        self._database = database
         self.clock = TestClock()
         self._hosts: dict[str, TestHost] = {}
         self._remotes: dict[str, TestRemote] = {}
@@ -145,6 +146,7 @@ class TestServer:
             "hosts": {name: {"plugins": host.plugins} for name, host in self._hosts.items()},
             # Its thread sleeps for half of that, also beyond the end of the test.
             "watchdog": {"block_warning": "2 s"},
+            **({"storage": {"url": self._database}} if self._database else {}),
             **self._sections,
             "limits": {"idle_timeout": "off", **self._sections.get("limits", {})},
         }

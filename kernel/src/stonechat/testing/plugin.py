@@ -4,22 +4,35 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 if TYPE_CHECKING:
+    from stonechat.testing.databases import DatabaseServer, MariaServer, PostgresServer
     from stonechat.testing.dns import DnsServer
     from stonechat.testing.kit import TestServer
     from stonechat.testing.process import ServerProcess
+    from stonechat.testing.slapd import Slapd
     from stonechat.testing.slixmpp_peers import SlixmppPeers
 
-pytest.register_assert_rewrite("stonechat.testing.contracts")
+pytest.register_assert_rewrite("stonechat.testing.contracts", "stonechat.testing.storage_contract")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.getgroup("stonechat").addoption(
+        "--database",
+        default="sqlite",
+        metavar="NAME|URL",
+        help="what the fixture `server` stores in: sqlite, postgresql, mariadb, odbc-postgresql,"
+        " odbc-mariadb, or the URL of a database that may be emptied",
+    )
 
 
 @pytest.fixture
-def server(tmp_path: Path) -> Iterator[TestServer]:
+def server(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[TestServer]:
     """A server in memory, without sockets, with a clock of its own.
 
     At the end of the test it is stopped; what a plugin has left behind, and every error
@@ -27,11 +40,41 @@ def server(tmp_path: Path) -> Iterator[TestServer]:
     """
     from stonechat.testing.kit import TestServer
 
-    server = TestServer(tmp_path)
-    try:
-        yield server
-    finally:
-        server.close()
+    with database_of(request) as url:
+        server = TestServer(tmp_path, database=url)
+        try:
+            yield server
+        finally:
+            server.close()
+
+
+@pytest.fixture
+def sqlite_only(request: pytest.FixtureRequest) -> None:
+    """For tests of what is so in SQLite alone, such as how it plans a query."""
+    if request.config.getoption("--database") != "sqlite":
+        pytest.skip("of SQLite alone")
+
+
+@contextmanager
+def database_of(request: pytest.FixtureRequest) -> Iterator[str]:
+    """The URL of an empty database of the kind that was asked for; "" for a file of SQLite's."""
+    wanted: str = request.config.getoption("--database")
+    if wanted == "sqlite":
+        yield ""
+    elif ":" in wanted:
+        from stonechat.testing.databases import empty
+
+        empty(wanted)
+        yield wanted
+    else:
+        way, _, kind = wanted.rpartition("-")
+        fixtures = {"postgresql": "postgres_server", "mariadb": "maria_server"}
+        if way not in ("", "odbc") or kind not in fixtures:
+            raise pytest.UsageError(f"--database={wanted} is not known")
+        server: DatabaseServer = request.getfixturevalue(fixtures[kind])
+        name = server.new_database()
+        yield server.odbc_url(name) if way else server.url(name)
+        server.drop_database(name)
 
 
 @pytest.fixture
@@ -89,3 +132,46 @@ def dns_server() -> Iterator[DnsServer]:
 
     with DnsServer() as dns_server:
         yield dns_server
+
+
+@pytest.fixture(scope="session")
+def slapds(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Callable[[str], AbstractContextManager[Slapd]]:
+    """Runs LDAP servers with entries in LDIF: `with slapds(ldif) as slapd`.
+
+    Where OpenLDAP's slapd is not installed the test is skipped, or fails if
+    STONECHAT_REQUIRE_SERVERS is set.
+    """
+    from stonechat.testing.slapd import is_installed, running
+
+    if not is_installed():
+        missing = "slapd is not installed: apt install slapd ldap-utils"
+        if os.environ.get("STONECHAT_REQUIRE_SERVERS"):
+            pytest.fail(missing, pytrace=False)
+        pytest.skip(missing)
+    return lambda ldif: running(tmp_path_factory.mktemp("slapd"), ldif)
+
+
+# Databases
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[PostgresServer]:
+    """PostgreSQL on a free port of loopback, with a database for whoever asks.
+
+    Where it is not installed the test is skipped, or fails if STONECHAT_REQUIRE_SERVERS is set.
+    """
+    from stonechat.testing.databases import PostgresServer, started
+
+    with started(PostgresServer) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def maria_server() -> Iterator[MariaServer]:
+    """MariaDB, in the same way."""
+    from stonechat.testing.databases import MariaServer, started
+
+    with started(MariaServer) as server:
+        yield server

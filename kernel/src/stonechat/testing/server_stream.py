@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 from stonechat.core.config_model import ServerListener
 from stonechat.core.server_port import ServerPort
 from stonechat.namespaces import NS_DIALBACK, NS_SASL, NS_SERVER, NS_STREAM, NS_TLS
-from stonechat.testing.stream import RawStream
+from stonechat.testing.stream import DEADLINE, RawStream
 from stonechat.testing.transport import MemoryConnection
 from stonechat.xml import Element, escape_attribute
 
@@ -107,6 +107,13 @@ class RawServerStream(RawStream):
         text = base64.b64encode((self.remote if domain is None else domain).encode()).decode()
         self.send(f"<auth xmlns='{NS_SASL}' mechanism='EXTERNAL'>{text or '='}</auth>")
         return self.receive_element()
+
+    def closed_with(self, timeout: float = DEADLINE) -> str:
+        """As on all streams; where the server has ended it, this answers with our end (4.4)."""
+        self._settle()
+        if self.has_ended and not self.is_closed:
+            self.close()
+        return super().closed_with(timeout)
 
     # Where we have connected to it
 

@@ -128,6 +128,7 @@ class MemoryConnection:
         self.read_at = clock.monotonic()
         self.shaper: Shaper | None = None
         self.unsent = 0
+        self.lost_writes = 0
         self.unsent_limit = int(node.configuration.limits.unsent_bytes)
         self.close_reason = ""
         self.certificate: x509.Certificate | None = None
@@ -420,6 +421,7 @@ class MemoryConnection:
         if self.is_closed:
             return
         self.is_closed = True
+        self.lost_writes = len(self._unread)
         self.close_reason = reason
         for timer in (self._linger, self._paused, self._stalled):
             if timer is not None:

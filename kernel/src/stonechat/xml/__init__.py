@@ -21,6 +21,7 @@ from stonechat.xml.classic import (
     remove_cdata,
 )
 from stonechat.xml.convert import from_lxml, from_tuple, to_lxml, to_tuple
+from stonechat.xml.documents import Closed, Opened, read_document
 from stonechat.xml.element import XML_LANG, Element, qualified_name, split_name
 from stonechat.xml.limits import (
     MAX_ATTRIBUTES,
@@ -41,7 +42,9 @@ __all__ = [
     "MAX_NAME_BYTES",
     "MAX_PREFIXED_ATTRIBUTES",
     "XML_LANG",
+    "Closed",
     "Element",
+    "Opened",
     "crypt",
     "element_to_string",
     "escape",
@@ -61,6 +64,7 @@ __all__ = [
     "parse",
     "parse_element",
     "qualified_name",
+    "read_document",
     "remove_cdata",
     "serialize",
     "split_name",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from stonechat.commands import CommandError, command
@@ -11,9 +11,10 @@ from stonechat.host import Host
 from stonechat.iq import IqHandler
 from stonechat.jid import JID
 from stonechat.options import BareJID, PluginOptions, option
-from stonechat.plugin import Handled, Stage, hookimpl, stage
+from stonechat.plugin import Handled, Imported, Stage, hookimpl, stage
 from stonechat.session import Session
-from stonechat.stanza import Iq, Message, Presence
+from stonechat.stanza import Element, Iq, Message, Presence
+from stonechat_blocking import moving
 from stonechat_blocking.commands import ASKED, Commands
 from stonechat_blocking.guard import Guard
 from stonechat_blocking.lists import Lists
@@ -64,6 +65,7 @@ class Plugin:
 
     def __init__(self, host: Host, options: Options) -> None:
         self.host = host
+        self.options = options
         self.lists = Lists(host, options.cached_lists)
         self.guard = Guard(host, self.lists)
         self.reports: Reports | None = None
@@ -156,6 +158,18 @@ class Plugin:
     @hookimpl
     def stonechat_account_removed(self, account: JID) -> None:
         self.lists.erase(account.localpart)
+
+    # After the privacy lists: the list that these make would stand in the way of theirs.
+    @hookimpl(trylast=True)
+    def stonechat_export_account(self, account: JID) -> Iterator[Element]:
+        return moving.export(self.commands, account)
+
+    @hookimpl
+    def stonechat_import_account(
+        self, account: JID, element: Element, dry_run: bool
+    ) -> Imported | None:
+        most = self.options.max_items
+        return moving.take(self.commands, account, element, most, dry_run=dry_run)
 
     # Commands
 

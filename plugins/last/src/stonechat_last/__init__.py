@@ -1,6 +1,7 @@
 """Last Activity (XEP-0012): tells when an account was last here, and how long the server is."""
 
 from collections import OrderedDict
+from collections.abc import Iterator
 
 from sqlalchemy import (
     Column,
@@ -13,14 +14,15 @@ from sqlalchemy import (
     select,
 )
 
-from stonechat import hookimpl
+from stonechat import hookimpl, timestamps
 from stonechat.errors import StanzaError, StorageError
 from stonechat.host import Host
 from stonechat.iq import IqHandler
 from stonechat.jid import JID
-from stonechat.namespaces import NS_CLIENT
+from stonechat.namespaces import NS_CLIENT, NS_DELAY
 from stonechat.options import PluginOptions
-from stonechat.plugin import concerns
+from stonechat.plugin import Imported, concerns
+from stonechat.portable import storing
 from stonechat.session import Session
 from stonechat.stanza import Element, Iq, Presence
 from stonechat.storage import LocalText, Schema, Timestamp, host_column, upsert
@@ -89,14 +91,8 @@ class Plugin:
             raise StanzaError("service-unavailable")
         if self.host.sessions(account.localpart):
             return Element(NS_LAST, "query", {"seconds": "0"})
-        key = self._key(account)
-
-        def find_activity(connection: Connection) -> tuple[int, bytes] | None:
-            row = connection.execute(_FIND, key).one_or_none()
-            return None if row is None else (row[0], row[1])
-
         try:
-            found = self.host.storage.read(find_activity)
+            found = self._find(account)
         except StorageError:
             raise StanzaError("internal-server-error", type="wait") from None
         if found is None:
@@ -118,6 +114,16 @@ class Plugin:
             return
         if not self.host.may_see_presence(iq.to.bare, iq.from_):
             raise StanzaError("forbidden")
+
+    def _find(self, account: JID) -> tuple[int, bytes] | None:
+        """When an account has left, and what it said."""
+        key = self._key(account)
+
+        def find_activity(connection: Connection) -> tuple[int, bytes] | None:
+            row = connection.execute(_FIND, key).one_or_none()
+            return None if row is None else (row[0], row[1])
+
+        return self.host.storage.read(find_activity)
 
     def _query(self, seconds: float) -> Element:
         return Element(NS_LAST, "query", {"seconds": str(int(seconds))})
@@ -162,6 +168,48 @@ class Plugin:
             connection.execute(_DELETE, key)
 
         self.host.storage.write(forget_activity)
+
+    # Moving. XEP-0227 has no word for it: the query, with the time in the place of seconds.
+
+    @hookimpl
+    def stonechat_export_account(self, account: JID) -> Iterator[Element]:
+        found = self._find(account)
+        if found is not None:
+            left_at, status = found
+            query = Element(NS_LAST, "query")
+            query.append(status.decode("utf-8", "ignore"))
+            query.add("delay", namespace=NS_DELAY, stamp=timestamps.written(left_at))
+            yield query
+
+    @hookimpl
+    def stonechat_import_account(
+        self, account: JID, element: Element, dry_run: bool
+    ) -> Imported | None:
+        if element.qualified_name != f"{NS_LAST} query":
+            return None
+        delay = element.find("delay", NS_DELAY)
+        try:
+            left_at = timestamps.read("" if delay is None else delay.get("stamp"))
+        except ValueError:
+            return Imported(lost=("an activity without a time",))
+        values = {
+            "host": self.host.name,
+            "localpart": account.localpart,
+            "left_at": left_at,
+            "status": element.text.encode()[:MAX_STATUS_OCTETS],
+        }
+
+        def record_activity(connection: Connection) -> None:
+            upsert(connection, _activity, values, ["host", "localpart"])
+
+        with storing():
+            found = self._find(account)
+            # What was last counts, whoever has seen it.
+            if found is not None and found[0] >= left_at:
+                return Imported(known=1)
+            if not dry_run:
+                self.host.storage.write(record_activity)
+        return Imported(kept=1)
 
     def _key(self, account: JID) -> dict[str, str]:
         return {"its_host": self.host.name, "its_localpart": account.localpart}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from stonechat.auth import AuthUnavailable
 from stonechat.commands import CommandError, command
@@ -12,12 +12,13 @@ from stonechat.iq import IqHandler
 from stonechat.jid import JID
 from stonechat.namespaces import NS_HINTS, NS_RSM, NS_STANZA_ID
 from stonechat.options import DurationOrOff, PluginOptions, option
-from stonechat.plugin import Stage, concerns, hookimpl, stage
+from stonechat.plugin import Imported, Stage, concerns, hookimpl, stage
+from stonechat.portable import NS_PIE_ARCHIVE, storing
 from stonechat.session import InlineFeature, Session, UnboundStream
 from stonechat.stanza import Element, Iq, Message
 from stonechat.storage import StorageFull
 from stonechat.xml import escape_attribute
-from stonechat_mam import preferences
+from stonechat_mam import moving, preferences
 from stonechat_mam.accounts import Account, Preference
 from stonechat_mam.answers import RESULT
 from stonechat_mam.archive import Archive, FullText
@@ -207,6 +208,41 @@ class Plugin:
     @hookimpl
     def stonechat_account_removed(self, account: JID) -> None:
         self.archive.erase(account.localpart)
+
+    # Moving
+
+    @hookimpl
+    def stonechat_export_account(self, account: JID) -> Iterator[Element]:
+        known = self.archive.accounts.find(account.localpart)
+        if known is not None and known.preference:
+            yield preferences.written(known, self.options.default)
+        yield from moving.export(self.archive, self.host, account)
+
+    @hookimpl
+    def stonechat_import_account(
+        self, account: JID, element: Element, dry_run: bool
+    ) -> Imported | None:
+        if element.qualified_name not in (f"{NS_MAM} prefs", f"{NS_PIE_ARCHIVE} archive"):
+            return None
+        with storing():
+            if element.name == "prefs":
+                return self.take_preferences(account, element, dry_run=dry_run)
+            return moving.take(self.archive, self.host, account, element, dry_run)
+
+    def take_preferences(self, account: JID, element: Element, *, dry_run: bool) -> Imported:
+        accounts = self.archive.accounts
+        try:
+            given = preferences.read(element, self.options.max_listed)
+        except StanzaError as error:
+            return Imported(lost=(f"what is to be archived: {error}",))
+        known = accounts.find(account.localpart)
+        if known is not None and known.preference:
+            if (known.preference, known.always, known.never) == given:
+                return Imported(known=1)
+            return Imported(lost=("what is to be archived: it is set otherwise here",))
+        if not dry_run:
+            accounts.set_preferences(account.localpart, *given)
+        return Imported(kept=1)
 
     @command(
         "mam-count",

@@ -69,6 +69,21 @@ class Archive:
         """The least id that is not too old."""
         return first_at(self._host.now() - self._keep_for) if self._keep_for else 0
 
+    @property
+    def is_indexed(self) -> bool:
+        """Whether there is a full-text index."""
+        return self._index is not None
+
+    def index_after(self, connection: Connection, number: int) -> None:
+        """In a work: index what has been written past the recorder, after a number."""
+        if self._index is not None:
+            self._index.add(connection, number)
+
+    def index_is_disordered(self) -> None:
+        """Somewhere messages lie in another order than their ids: search without the index."""
+        if self._index is not None:
+            self._index.is_ordered = self._index.is_complete = False
+
     # Reading
 
     def find(self, localpart: str, query: Query, size: int) -> tuple[Found, bool]:

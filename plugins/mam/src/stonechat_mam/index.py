@@ -35,7 +35,7 @@ from sqlalchemy import (
 from stonechat.errors import StorageError
 from stonechat.host import Host
 from stonechat.storage import upsert
-from stonechat_mam.tables import ACCOUNTS, HOSTS, MESSAGES
+from stonechat_mam.tables import ACCOUNTS, HOSTS, MESSAGES, STATE
 
 # Messages that are indexed in one transaction while the index is being made, and the pause
 # between two: others want to write too.
@@ -100,6 +100,7 @@ _STEP = (
     .limit(1)
     .offset(bindparam("at_once"))
 )
+_DISORDERED = select(STATE.c.value).where(STATE.c.name == "disordered")
 _STATE = select(HOSTS.c.unindexed).where(HOSTS.c.host == bindparam("its_host"))
 
 
@@ -109,18 +110,23 @@ class Index:
     def __init__(self, host: Host) -> None:
         self._host = host
         self.is_complete = False
+        self.is_ordered = True
+        """Whether all accounts' messages lie in the order of their ids."""
 
     def start(self) -> bool:
         """Make what is missing, and begin to index what is not; False if there is no FTS5."""
         try:
             unindexed = self._host.storage.write(self._prepare)
+            self.is_ordered = not self._host.storage.read(
+                lambda connection: connection.execute(_DISORDERED).scalar()
+            )
         except _NoIndexError as error:
             self._host.log.warning("full-text search goes without an index", reason=str(error))
             return False
         if unindexed:
             self._host.spawn(self._catch_up, unindexed)
         else:
-            self.is_complete = True
+            self.is_complete = self.is_ordered
         return True
 
     def _prepare(self, connection: Connection) -> int:
@@ -154,7 +160,7 @@ class Index:
                 self._host.log.error("messages not indexed yet", reason=str(error))
                 gevent.sleep(RETRY_SECONDS)
             gevent.sleep(PAUSE_SECONDS)
-        self.is_complete = True
+        self.is_complete = self.is_ordered
         self._host.log.info("full-text index complete")
 
     def _add_below(self, until: int, connection: Connection) -> int:

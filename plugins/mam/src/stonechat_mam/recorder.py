@@ -204,27 +204,27 @@ class Recorder:
 
 def _insert(connection: Connection, values: Sequence[Sequence[Any]]) -> None:
     """Insert rows, past what SQLAlchemy does for each value: it costs as much as the insert."""
-    if not _compiled(connection, 1)[1]:
-        statement, _ = _compiled(connection, 1)
+    if not connection.dialect.positional:
         rows = [dict(zip(_COLUMNS, row, strict=True)) for row in values]
-        connection.exec_driver_sql(statement, rows)
+        connection.exec_driver_sql(_in_words(connection, None), rows)
         return
     at = 0
     for size in _TOGETHER:
-        statement, _ = _compiled(connection, size)
         while len(values) - at >= size:
             together = chain.from_iterable(values[at : at + size])
-            connection.exec_driver_sql(statement, tuple(together))
+            connection.exec_driver_sql(_in_words(connection, size), tuple(together))
             at += size
 
 
-def _compiled(connection: Connection, rows: int) -> tuple[str, bool]:
-    """The insert in the words of the database, and whether it takes values in order."""
+def _in_words(connection: Connection, rows: int | None) -> str:
+    """The insert in the words of the database: of so many rows, or of one by names."""
     dialect = connection.dialect
-    known: tuple[str, bool] | None = MESSAGES.info.get((dialect.name, rows))
+    known: str | None = MESSAGES.info.get((dialect.name, dialect.paramstyle, rows))
     if known is None:
-        insertion = _INSERT.values([dict.fromkeys(_COLUMNS)] * rows)
-        compiled = insertion.compile(dialect=dialect)
-        known = str(compiled), bool(compiled.positional)
-        MESSAGES.info[dialect.name, rows] = known
+        if rows is None:
+            compiled = _INSERT.compile(dialect=dialect, column_keys=list(_COLUMNS))
+        else:
+            several = _INSERT.values([dict.fromkeys(_COLUMNS)] * rows)
+            compiled = several.compile(dialect=dialect)
+        known = MESSAGES.info[dialect.name, dialect.paramstyle, rows] = str(compiled)
     return known

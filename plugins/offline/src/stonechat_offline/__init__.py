@@ -1,6 +1,6 @@
 """Offline Messages (XEP-0160): kept while nobody is there, given to who comes first."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from stonechat import hookimpl
 from stonechat.commands import command
@@ -9,8 +9,11 @@ from stonechat.host import Host
 from stonechat.jid import JID
 from stonechat.namespaces import NS_CLIENT, NS_DELAY, NS_HINTS, NS_STANZA_ID
 from stonechat.options import ByteSize, DurationOrOff, PluginOptions, option
+from stonechat.plugin import Imported
+from stonechat.portable import storing
 from stonechat.session import Session
-from stonechat.stanza import Message, Presence
+from stonechat.stanza import Element, Message, Presence
+from stonechat_offline import moving
 from stonechat_offline.deliveries import SEEN, Deliveries
 from stonechat_offline.spool import SCHEMA, Spool
 from stonechat_offline.stamps import sent_at
@@ -133,6 +136,18 @@ class Plugin:
     @hookimpl
     def stonechat_account_removed(self, account: JID) -> None:
         self.spool.clear(account.localpart)
+
+    @hookimpl
+    def stonechat_export_account(self, account: JID) -> Iterator[Element]:
+        return moving.export(self.spool, account)
+
+    @hookimpl
+    def stonechat_import_account(
+        self, account: JID, element: Element, dry_run: bool
+    ) -> Imported | None:
+        limits = (self.options.max_messages, self.options.max_bytes)
+        with self.deliveries.writing(account.localpart), storing():
+            return moving.take(self.spool, account, element, limits, self.host.now(), dry_run)
 
     @command(
         "offline-count",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from sqlalchemy import (
     Column,
@@ -11,11 +11,14 @@ from sqlalchemy import (
     Index,
     Integer,
     MetaData,
+    Row,
     Table,
+    and_,
     bindparam,
     delete,
     func,
     insert,
+    or_,
     select,
 )
 
@@ -83,6 +86,14 @@ _SIZES = (
     .order_by(_messages.c.stored_at, _messages.c.id)
     .limit(PAGE_MESSAGES)
 )
+_SIZES_AFTER = _SIZES.where(
+    or_(
+        _messages.c.stored_at > bindparam("last_at"),
+        and_(_messages.c.stored_at == bindparam("last_at"), _messages.c.id > bindparam("last_id")),
+    )
+)
+_STANZAS_AT = select(_messages.c.stanza).where(*_IS_OF, _messages.c.stored_at == bindparam("at"))
+_STANZAS = select(_messages.c.stanza).where(*_IS_OF)
 _PAGE = (
     select(_messages.c.id, _messages.c.stored_at, _messages.c.stanza)
     .where(_messages.c.id.in_(bindparam("ids", expanding=True)))
@@ -106,6 +117,17 @@ class Kept(NamedTuple):
     id: int
     stored_at: int
     stanza: bytes
+
+
+class Moved(Protocol):
+    """A message that comes from another server; its time is 0 where nobody knows it."""
+
+    @property
+    def octets(self) -> bytes: ...
+    @property
+    def stored_at(self) -> int: ...
+    def is_in(self, octets: bytes) -> bool:
+        """Whether these are the same message, however they are written."""
 
 
 class Spool:
@@ -153,20 +175,56 @@ class Spool:
         """The first messages of an account, as many as are good to send at once."""
         key = self._key(localpart)
 
-        def read_messages(connection: Connection) -> list[Kept]:
-            ids: list[int] = []
-            size = 0
-            for id_, its_size in connection.execute(_SIZES, key).all():
-                size += its_size
-                if ids and size > PAGE_BYTES:
-                    break
-                ids.append(id_)
-            if not ids:
-                return []
-            rows = connection.execute(_PAGE, {"ids": ids}).all()
-            return [Kept(*row) for row in rows]
+        return self._storage.read(
+            lambda connection: _page(connection, connection.execute(_SIZES, key).all())
+        )
 
-        return self._storage.read(read_messages)
+    def after(self, localpart: str, last: tuple[int, int]) -> list[Kept]:
+        """As many of those that come after a time and an id."""
+        key = self._key(localpart) | {"last_at": last[0], "last_id": last[1]}
+        return self._storage.read(
+            lambda connection: _page(connection, connection.execute(_SIZES_AFTER, key).all())
+        )
+
+    def add(
+        self,
+        localpart: str,
+        messages: Sequence[Moved],
+        limits: tuple[int, int],
+        now: int,
+        *,
+        dry_run: bool,
+    ) -> tuple[int, int]:
+        """Keep messages from elsewhere, each where its time puts it.
+
+        Returns how many were kept, and how many are here already. With `dry_run` nothing is
+        written.
+        """
+        key = self._key(localpart)
+        max_messages, max_bytes = limits
+
+        def add_messages(connection: Connection) -> tuple[int, int]:
+            number, size, _ = connection.execute(_TOTAL, key).one()
+            kept = known = 0
+            for message in messages:
+                if _has(connection, key, message):
+                    known += 1
+                    continue
+                if number >= max_messages or size + len(message.octets) > max_bytes:
+                    continue
+                number, size, kept = number + 1, size + len(message.octets), kept + 1
+                if not dry_run:
+                    row = {
+                        "host": self._host,
+                        "localpart": localpart,
+                        "stored_at": message.stored_at or now,
+                        "size": len(message.octets),
+                        "stanza": message.octets,
+                    }
+                    connection.execute(_INSERT, row)
+            return kept, known
+
+        return self._storage.read(add_messages) if dry_run else self._storage.write(add_messages)
 
     def delete(self, ids: Sequence[int]) -> None:
         """Messages that were delivered are done with."""
@@ -222,3 +280,25 @@ class Spool:
 
     def _key(self, localpart: str) -> dict[str, str]:
         return {"its_host": self._host, "its_localpart": localpart}
+
+
+def _page(connection: Connection, sizes: Sequence[Row[Any]]) -> list[Kept]:
+    """The first messages of some, whose ids and sizes these are."""
+    ids: list[int] = []
+    size = 0
+    for id_, its_size in sizes:
+        size += its_size
+        if ids and size > PAGE_BYTES:
+            break
+        ids.append(id_)
+    if not ids:
+        return []
+    return [Kept(*row) for row in connection.execute(_PAGE, {"ids": ids}).all()]
+
+
+def _has(connection: Connection, key: dict[str, str], message: Moved) -> bool:
+    """Whether a message is here: of its time, or of any where that is not known."""
+    statement, values = _STANZAS, dict[str, object](key)
+    if message.stored_at:
+        statement, values["at"] = _STANZAS_AT, message.stored_at
+    return any(map(message.is_in, connection.execute(statement, values).scalars().all()))

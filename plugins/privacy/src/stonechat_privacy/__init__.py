@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from stonechat.host import Host
 from stonechat.iq import IqHandler
 from stonechat.jid import JID
 from stonechat.options import PluginOptions, option
-from stonechat.plugin import Handled, Stage, hookimpl, stage
+from stonechat.plugin import Handled, Imported, Stage, hookimpl, stage
 from stonechat.session import Session
-from stonechat.stanza import Iq, Message, Presence
+from stonechat.stanza import Element, Iq, Message, Presence
+from stonechat_privacy import moving
 from stonechat_privacy.applied import Applied
 from stonechat_privacy.commands import Commands
 from stonechat_privacy.forms import NS_PRIVACY
@@ -46,6 +47,7 @@ class Plugin:
 
     def __init__(self, host: Host, options: Options) -> None:
         self.host = host
+        self.options = options
         self.store = Store(host, options.cached_accounts)
         self.applied = Applied(host, self.store)
         self.guard = Guard(host, self.store, self.applied)
@@ -135,3 +137,21 @@ class Plugin:
     @hookimpl
     def stonechat_account_removed(self, account: JID) -> None:
         self.store.erase(account.localpart)
+
+    @hookimpl
+    def stonechat_export_account(self, account: JID) -> Iterator[Element]:
+        return moving.export(self.store, account)
+
+    @hookimpl
+    def stonechat_import_account(
+        self, account: JID, element: Element, dry_run: bool
+    ) -> Imported | None:
+        return moving.take(
+            self.store,
+            self.commands,
+            account,
+            element,
+            max_lists=self.options.max_lists,
+            max_items=self.options.max_items,
+            dry_run=dry_run,
+        )

@@ -159,6 +159,12 @@ class Commands:
             after = lists.without_blocked([jid.text for jid in jids] or lists.blocked)
             self._change(localpart, lists, after, changed=lists.default, then=then)
 
+    # For lists from another server
+
+    def replace(self, localpart: str, before: Lists, after: Lists) -> None:
+        """Have other lists; only inside the store's `change`, with what that gave."""
+        self._change(localpart, before, after)
+
     # What follows
 
     def _change(

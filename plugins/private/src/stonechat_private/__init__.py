@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import cast
 
 from stonechat.errors import StanzaError
@@ -10,7 +10,8 @@ from stonechat.host import Host
 from stonechat.iq import IqHandler
 from stonechat.jid import JID
 from stonechat.options import ByteSize, PluginOptions, option
-from stonechat.plugin import concerns, hookimpl
+from stonechat.plugin import Imported, concerns, hookimpl
+from stonechat.portable import Count, parts_of
 from stonechat.stanza import Element, Iq
 from stonechat_private.store import SCHEMA, Store
 
@@ -64,6 +65,48 @@ class Plugin:
     def stonechat_account_removed(self, account: JID) -> None:
         self.store.erase(account.localpart)
 
+    # Moving (XEP-0227, "Private XML Storage")
+
+    @hookimpl
+    def stonechat_export_account(self, account: JID) -> Iterator[Element]:
+        query = Element(NS_PRIVATE, "query")
+        yield from parts_of(query, self.store.all(account.localpart))
+
+    @hookimpl
+    def stonechat_import_account(
+        self, account: JID, element: Element, dry_run: bool
+    ) -> Imported | None:
+        if element.qualified_name != f"{NS_PRIVATE} query":
+            return None
+        count = Count()
+        by_name: dict[str, list[Element]] = {}
+        for child in element.elements:
+            by_name.setdefault(child.qualified_name, []).append(child)
+        kept = self.store.get(account.localpart, list(by_name))
+        changes: dict[str, bytes | None] = {}
+        for name, same in by_name.items():
+            if name in kept:
+                known = sum(child in kept[name] for child in same)
+                count.known += known
+                count.lose("private data beside other data of that name", len(same) - known)
+                continue
+            try:
+                octets = self._written(same)
+            except StanzaError as error:
+                count.lose(f"private data: {error}", len(same))
+                continue
+            if octets is not None:
+                changes[name] = octets
+                count.kept += len(same)
+        try:
+            self.store.put(account.localpart, changes, dry_run=dry_run)
+        except StanzaError as error:
+            if error.condition != "policy-violation":
+                raise
+            count.lose(f"private data: {error}", count.kept)
+            count.kept = 0
+        return count.total()
+
     # Requests
 
     def get(self, iq: Iq) -> Element:
@@ -88,22 +131,22 @@ class Plugin:
         elements = _elements(iq)
         if not elements:
             raise StanzaError("not-acceptable", "What to keep has to be said.")
-        self._check(elements)
         by_name: dict[str, list[Element]] = {}
         for element in elements:
             by_name.setdefault(element.qualified_name, []).append(element)
-        changes: dict[str, bytes | None] = {}
-        for name, same in by_name.items():
-            changes[name] = None
-            if not all(map(_says_nothing, same)):
-                octets = Element(NS_PRIVATE, "query", None, *same).to_bytes()
-                if len(octets) > self.options.max_element_size:
-                    limit = self.options.max_element_size
-                    raise StanzaError(
-                        "policy-violation", f"An element has {limit} octets at most."
-                    )
-                changes[name] = octets
+        changes = {name: self._written(same) for name, same in by_name.items()}
         self.store.put(_owner(iq).localpart, changes)
+
+    def _written(self, same: Sequence[Element]) -> bytes | None:
+        """Elements of one name as they are stored; None for what says nothing."""
+        self._check(same)
+        if all(map(_says_nothing, same)):
+            return None
+        octets = Element(NS_PRIVATE, "query", None, *same).to_bytes()
+        limit = self.options.max_element_size
+        if len(octets) > limit:
+            raise StanzaError("policy-violation", f"An element has {limit} octets at most.")
+        return octets
 
     def _check(self, elements: Sequence[Element]) -> None:
         for element in elements:

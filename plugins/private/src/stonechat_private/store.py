@@ -51,6 +51,7 @@ _IS_OF = (
     _elements.c.localpart == bindparam("its_localpart"),
 )
 _HAS_NAME = _elements.c.name_digest.in_(bindparam("digests", expanding=True))
+_FIND_ALL = select(_elements.c.content).where(*_IS_OF).order_by(_elements.c.name_digest)
 _FIND = select(_elements.c.name_digest, _elements.c.content).where(*_IS_OF, _HAS_NAME)
 _COUNT = select(func.count()).where(*_IS_OF)
 _DELETE = delete(_elements).where(*_IS_OF, _HAS_NAME)
@@ -75,8 +76,23 @@ class Store:
         rows = self._try(self._host.storage.read, find)
         return {digests[digest]: parse(content).elements for digest, content in rows}
 
-    def put(self, localpart: str, changes: Mapping[str, bytes | None]) -> None:
-        """Keep content under qualified names, or None of it: all of this, or nothing."""
+    def all(self, localpart: str) -> list[Element]:
+        """Everything that an account keeps."""
+        key = self._key(localpart)
+
+        def find(connection: Connection) -> list[bytes]:
+            return list(connection.execute(_FIND_ALL, key).scalars().all())
+
+        rows = self._try(self._host.storage.read, find)
+        return [element for content in rows for element in parse(content).elements]
+
+    def put(
+        self, localpart: str, changes: Mapping[str, bytes | None], *, dry_run: bool = False
+    ) -> None:
+        """Keep content under qualified names, or None of it: all of this, or nothing.
+
+        With `dry_run` it is only found out whether that can be done.
+        """
         key = self._key(localpart)
         gone = [_digest(name) for name, content in changes.items() if content is None]
         rows = [
@@ -92,17 +108,23 @@ class Store:
 
         def change(connection: Connection) -> None:
             before = connection.execute(_COUNT, key).scalar_one()
+            if dry_run:
+                # These are new names, all of them.
+                check(before, before + len(rows))
+                return
             if gone:
                 connection.execute(_DELETE, {**key, "digests": gone})
             upsert(connection, _elements, rows, ("host", "localpart", "name_digest"))
-            after = connection.execute(_COUNT, key).scalar_one()
+            check(before, connection.execute(_COUNT, key).scalar_one())
+
+        def check(before: int, after: int) -> None:
             # Who is beyond a limit that was lowered may still change what is there.
             if after > max(before, self._max_elements):
                 raise StanzaError(
                     "policy-violation", f"An account keeps {self._max_elements} elements at most."
                 )
 
-        self._try(self._host.storage.write, change)
+        self._try(self._host.storage.read if dry_run else self._host.storage.write, change)
 
     def erase(self, localpart: str) -> None:
         """Forget an account."""

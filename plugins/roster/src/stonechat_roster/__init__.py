@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from stonechat.commands import CommandError, command
@@ -12,13 +12,14 @@ from stonechat.iq import IqHandler
 from stonechat.jid import JID
 from stonechat.namespaces import NS_ROSTER
 from stonechat.options import PluginOptions, option
-from stonechat.plugin import HANDLED, Handled, concerns, hookimpl
+from stonechat.plugin import HANDLED, Handled, Imported, concerns, hookimpl
 from stonechat.session import Session, UnboundStream
 from stonechat.stanza import Iq, Presence
 from stonechat.xml import Element
 from stonechat_roster.broadcast import Broadcast
 from stonechat_roster.items import Item
 from stonechat_roster.marks import marks_of
+from stonechat_roster.moving import Moving
 from stonechat_roster.pushes import Pushes
 from stonechat_roster.requests import Requests
 from stonechat_roster.service import RosterService
@@ -124,6 +125,16 @@ class Plugin:
             self.broadcast,
             max_changes=options.max_shared_pushes,
         )
+        self.moving = Moving(
+            host,
+            self.store,
+            pushes,
+            max_items=options.max_items,
+            max_requests=options.max_requests,
+            max_name_length=options.max_name_length,
+            max_groups=options.max_groups,
+            max_group_length=options.max_group_length,
+        )
         self.requests = Requests(
             host,
             self.store,
@@ -225,6 +236,16 @@ class Plugin:
     @hookimpl
     def stonechat_account_removed(self, account: JID) -> None:
         self.service.erase(account)
+
+    @hookimpl
+    def stonechat_export_account(self, account: JID) -> Iterator[Element]:
+        return self.moving.export(account)
+
+    @hookimpl
+    def stonechat_import_account(
+        self, account: JID, element: Element, dry_run: bool
+    ) -> Imported | None:
+        return self.moving.take(account, element, dry_run=dry_run)
 
     # Commands
 

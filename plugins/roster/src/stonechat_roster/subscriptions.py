@@ -138,7 +138,7 @@ class Subscriptions:
                     # To the sender this looks like an account that does not exist.
                     self._host.log.info("too many subscription requests", account=account.text)
                     return HANDLED
-                request = _stored(presence)
+                request = stored(presence)
             changed = None
             if step.state != before:
                 changed = self._save(localpart, roster, contact, step.state, request)
@@ -230,7 +230,7 @@ def _readdress(presence: Presence, sender: JID, recipient: JID) -> None:
         presence.to = recipient
 
 
-def _stored(presence: Presence) -> bytes:
+def stored(presence: Presence) -> bytes:
     """The complete stanza, if it has a reasonable size."""
     stanza = presence.to_bytes()
     if len(stanza) > MAX_REQUEST_BYTES:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from stonechat import timestamps
@@ -53,6 +53,7 @@ class ManagedServer(Receipts):
         "_octets",
         "_options",
         "_rounds",
+        "_settled",
         "acked",
         "asked",
         "asked_at",
@@ -81,6 +82,7 @@ class ManagedServer(Receipts):
         self.is_enabled = False
         """Whether the peer counts, too."""
         self._hurry = self.hurry
+        self._settled: Callable[[], None] | None = None
 
     # Beginning
 
@@ -182,6 +184,29 @@ class ManagedServer(Receipts):
     def lose(self) -> None:
         # RFC 6120, 4.9.3.4
         self.stream.close(StreamError("connection-timeout", "Nothing is acknowledged."))
+
+    def settle(self, settled: Callable[[], None]) -> bool:
+        # The peer has counted nothing where it has not agreed to.
+        if not self.is_enabled or self.press():
+            return True
+        self._settled = settled
+        return False
+
+    def _freed(self) -> None:
+        super()._freed()
+        if self._settled is not None and self.safe == self.came:
+            settled, self._settled = self._settled, None
+            settled()
+
+    def ending(self, *, is_answered: bool) -> bool:
+        if not self.is_enabled:
+            return False
+        # What the peer knows that we have it does not send again (section 4); and what it
+        # has is not sent again by us, if it says so before its own end.
+        self.write_ack()
+        if self.queue and is_answered:
+            self.stream.send_element(_REQUEST)
+        return True
 
     def unacknowledged(self) -> Sequence[Stanza]:
         if self.is_open:

@@ -53,7 +53,7 @@ class Servers:
     def stop(self) -> None:
         """Nobody counts any more: the streams begin anew, without us."""
         for managed in list(self._managed):
-            managed.stream.close(StreamError("reset", "Stream management is switched off."))
+            managed.stream.end(StreamError("reset", "Stream management is switched off."))
             # What is left waits for another stream by now.
             self._forget(managed)
 
@@ -87,8 +87,18 @@ class Servers:
     # Features and elements
 
     def _offer(self, stream: ServerStream) -> Element | None:
-        # Only where stanzas may pass already.
-        return _FEATURE if stream.is_authorized(stream.pair) else None
+        # With a dialback (XEP-0220) there are no other features behind the proof.
+        is_fit = stream.is_authorized(stream.pair) or self._may_be_proven(stream)
+        return _FEATURE if is_fit else None
+
+    def _may_be_proven(self, stream: ServerStream) -> bool:
+        """Whether the peer may prove its domain without having the features once more."""
+        remote = stream.pair.remote
+        if not remote or stream.has_certificate_of(remote):
+            return False
+        return stream.trust(remote) in ("dialback", "any") and self._host.has_hook(
+            "stonechat_prove_domain"
+        )
 
     def _enable(self, stream: ServerStream, element: Element) -> None:
         if managed_of(stream) is not None:

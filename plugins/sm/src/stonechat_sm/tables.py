@@ -11,7 +11,6 @@ from sqlalchemy import (
     Column,
     Connection,
     Index,
-    LargeBinary,
     MetaData,
     String,
     Table,
@@ -21,6 +20,7 @@ from sqlalchemy import (
 )
 
 from stonechat.storage import (
+    KeyBytes,
     LocalText,
     ResourceText,
     Schema,
@@ -54,7 +54,7 @@ _sessions = Table(
     _metadata,
     host_column(),
     # Of what the client resumes by: whoever reads the database resumes nothing.
-    Column("id_digest", LargeBinary(32), primary_key=True),
+    Column("id_digest", KeyBytes(32), primary_key=True),
     Column("token", String(32), nullable=False),
     Column("localpart", LocalText, nullable=False),
     Column("resource", ResourceText, nullable=False),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import cast
 
 from stonechat.commands import CommandError, command
@@ -11,7 +11,7 @@ from stonechat.host import Host
 from stonechat.iq import IqHandler
 from stonechat.jid import JID
 from stonechat.options import ByteSize, DomainTemplate, PluginOptions, option
-from stonechat.plugin import Stage, concerns, hookimpl, stage
+from stonechat.plugin import Imported, Stage, concerns, hookimpl, stage
 from stonechat.service import Item
 from stonechat.session import Session
 from stonechat.stanza import Element, Iq, Presence
@@ -188,6 +188,34 @@ class Plugin:
         finally:
             # After a failure it may have been erased all the same.
             self.avatars.changed(account.localpart)
+
+    # Moving (XEP-0227, "vCards")
+
+    @hookimpl
+    def stonechat_export_account(self, account: JID) -> Iterator[Element]:
+        card = self.cards.get(account.localpart)
+        if card is not None:
+            yield card
+
+    @hookimpl
+    def stonechat_import_account(
+        self, account: JID, element: Element, dry_run: bool
+    ) -> Imported | None:
+        if element.qualified_name != f"{NS_VCARD} vCard":
+            return None
+        if not element.children:
+            return Imported()
+        before = self.cards.get(account.localpart)
+        if before is not None:
+            same = before == element
+            return Imported(known=1) if same else Imported(lost=("a vCard beside another one",))
+        try:
+            self.cards.check(element)
+        except StanzaError as error:
+            return Imported(lost=(f"a vCard: {error}",))
+        if not dry_run:
+            self.cards.set(account.localpart, element)
+        return Imported(kept=1)
 
     # Commands
 

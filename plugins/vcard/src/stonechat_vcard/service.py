@@ -42,8 +42,11 @@ class VCards:
             check_request(card)
             self._put(localpart, None, setter)
             return
-        new = read(card, max_size=self._max_size, max_photo_size=self._max_photo_size)
-        self._put(localpart, new, setter)
+        self._put(localpart, self.check(card), setter)
+
+    def check(self, card: Element) -> Card:
+        """What is to be kept of a vCard; StanzaError where it is malformed or too large."""
+        return read(card, max_size=self._max_size, max_photo_size=self._max_photo_size)
 
     def delete(self, localpart: str) -> None:
         """Forget the vCard of an account."""

@@ -79,7 +79,7 @@ class SaslExchange:
             self._mechanism = self._latest = make(mechanism_name)
         except SaslFailure as failure:
             return self._fail(failure)
-        if not text:
+        if not text and not self._mechanism.may_begin_empty:
             # No initial response, and in each of these mechanisms the client speaks first:
             # ask for it with an empty challenge (RFC 4422, section 5, 4a).
             return SaslChallenge("")

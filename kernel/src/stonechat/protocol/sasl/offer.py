@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
+from types import MappingProxyType
 
+from stonechat.errors import SaslFailure
 from stonechat.protocol.sasl.external import ExternalMechanism
 from stonechat.protocol.sasl.plain import PlainMechanism
 from stonechat.protocol.sasl.scram import PLUS, SCRAM_HASHES, ScramMechanism
 from stonechat.sasl import CredentialLookup, Mechanism
+
+# What is made here, and by no auth backend.
+KERNEL_MECHANISMS = frozenset(
+    {"EXTERNAL", "PLAIN", *SCRAM_HASHES, *(name + PLUS for name in SCRAM_HASHES)}
+)
 
 
 def mechanisms_offered(
@@ -53,11 +60,19 @@ def mechanism_maker(
     *,
     offered: Collection[str],
     bindings: Mapping[str, bytes],
+    brought: Mapping[str, Callable[[CredentialLookup], Mechanism]] = MappingProxyType({}),
 ) -> Callable[[str], Mechanism]:
-    """A function that makes any mechanism of `mechanisms_offered` by its name, for one stream."""
+    """A function that makes any mechanism that is offered by its name, for one stream.
+
+    `brought` are those of auth backends; one that is gone since it was offered is refused.
+    """
     advertised = tuple(offered)
 
     def make(name: str) -> Mechanism:
+        if name not in KERNEL_MECHANISMS:
+            if name not in brought:
+                raise SaslFailure("invalid-mechanism", "This mechanism is not offered any more.")
+            return brought[name](lookup)
         if name == "PLAIN":
             return PlainMechanism(name, domain, lookup)
         if name == "EXTERNAL":
