@@ -56,9 +56,6 @@ def test_with_those_who_do_not_know_it_there_are_two_streams(capulet, peer, peop
     assert streams(capulet, peer.domain) == [("in", False), ("out", False)]
 
 
-@pytest.mark.xfail(
-    strict=True, reason="what comes between <success/> and the new header ends the stream"
-)
 def test_what_is_said_before_the_stream_begins_anew_is_not_lost(capulet, prosody, people, juliet):
     # Prosody 0.12 uses the stream from <success/> on, and does not wait for the new header.
     romeo = people.client(prosody, f"romeo@hasty.{prosody.domain}")

@@ -24,6 +24,7 @@ from stonechat.core import (
     s2s_links,
     s2s_rests,
     s2s_setup,
+    server_outgoing,
     store,
     store_writer,
     throttle,
@@ -171,6 +172,11 @@ def _servers() -> list[Bound]:
             f"{_seconds(peer_stream.GOODBYE_SECONDS)};"
             f" {_seconds(peer_stream.PATIENCE)} when the server stops",
             "what comes later is dropped",
+        ),
+        Bound(
+            "Stanzas that a peer sends before its features, over a stream for both directions",
+            f"{server_outgoing.MOST_EARLY}, together `limits.stanza_bytes`",
+            "the stream ends with `policy-violation`",
         ),
         Bound(
             "Time for what came to be made safe, before the end of a stream with acks",

@@ -169,6 +169,22 @@ def test_nothing_is_heard_of_a_stranger_whose_stream_was_closed(component, taker
     assert taker.came == []
 
 
+def test_addresses_are_prepared_before_a_plugin_sees_them(component, taker):
+    component.send(HEADER)
+    component.send("<message from='Hamlet@PLAYS.example/X' to='Juliet@Capulet.EXAMPLE.' id='1'/>")
+    component.send("<message from='Hamlet@PLAYS.example/X' to='a@b@c'/>")
+    component.send("<message from='a@b@c' to='Juliet@Capulet.EXAMPLE.'/><message/>")
+    own, juliet = "hamlet@plays.example/X", "juliet@capulet.example"
+    assert [each.attributes for each in taker.came] == [
+        {"from": own, "to": juliet, "id": "1"},
+        # What is none stays as it is, for the plugin to say so.
+        {"from": own, "to": "a@b@c"},
+        {"from": "a@b@c", "to": "Juliet@Capulet.EXAMPLE."},
+        {},
+    ]
+    assert Message.from_bytes(taker.came[0].to_bytes()).attributes == taker.came[0].attributes
+
+
 @pytest.fixture
 def stream(component, taker):
     component.send(HEADER)

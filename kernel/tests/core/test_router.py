@@ -140,6 +140,18 @@ def test_a_wildcard_takes_the_subdomains_that_nobody_else_names(router, servers,
     assert len(servers) == (0 if found else 1)
 
 
+def test_a_wildcard_goes_without_the_domain_that_it_is_below(router, servers):
+    said = []
+    for name in ("*.irc.example", "irc.example"):
+        router.add_route(name, lambda stanza, name=name: said.append(name), name)
+    router.remove_route("irc.example")
+    router.route(hail(JID.parse("any.irc.example")))
+    assert said == ["*.irc.example"]
+    router.remove_route("*.irc.example")
+    router.route(hail(JID.parse("any.irc.example")))
+    assert len(said) == len(servers) == 1
+
+
 # Coming and going
 
 

@@ -174,6 +174,50 @@ def test_what_waits_for_a_domain_that_is_denied_now_is_answered(world):
     assert world.stream().ids == ["2"]
 
 
+DENIALS = [
+    ({"domains": {REMOTE: {"access": "deny"}}}, "not-allowed"),
+    ({"enabled": False}, "remote-server-not-found"),
+]
+
+
+@pytest.mark.parametrize(("options", "condition"), DENIALS)
+def test_what_comes_while_a_stream_ends_that_is_forbidden_now_is_answered(
+    world, options, condition
+):
+    stream = world.open()
+    stream.lingers = True
+    reconfigure(world, **options)
+    world.say("1")
+    assert world.errors() == [("1", condition, "cancel")]
+    stream.lose()
+    assert len(world.ways.dialed) == 1
+    assert world.s2s.links == {}
+
+
+@pytest.mark.parametrize(("options", "condition"), DENIALS)
+def test_what_such_a_stream_gives_back_is_answered_too(world, options, condition):
+    stream = world.open()
+    world.pass_(100)
+    stream.lingers = True
+    world.say("1")
+    reconfigure(world, **options)
+    stream.left = list(stream.sent)
+    stream.lose()
+    assert world.errors() == [("1", condition, "cancel")]
+    assert len(world.ways.dialed) == 1
+    assert world.s2s.links == {}
+
+
+@pytest.mark.parametrize(("options", "condition"), DENIALS)
+def test_what_waits_behind_a_stream_that_is_forbidden_now_is_answered(world, options, condition):
+    stream = world.open()
+    stream.takes_stanzas = False
+    stream.lingers = True
+    world.say("1")
+    reconfigure(world, **options)
+    assert world.errors() == [("1", condition, "cancel")]
+
+
 def test_what_could_not_be_may_be_by_another_configuration(world):
     world.ways.dns[REMOTE] = no_such_domain(REMOTE)
     world.say("1")

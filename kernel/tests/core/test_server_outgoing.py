@@ -285,6 +285,13 @@ def test_our_certificate_proves_us(manager, prover):
     assert stream.stanzas_out == 1
 
 
+def test_of_a_peer_that_is_only_listened_to_nothing_is_kept_either(manager):
+    peer = encrypted(manager, EXTERNAL)
+    peer.accept()
+    peer.send(header(from_=MONTAGUE, to=CAPULET, id="s3") + OUT.to_bytes())
+    assert peer.closed_with() == "not-authorized"
+
+
 def test_a_peer_may_ask_for_our_name_once_more(manager):
     peer = encrypted(manager, EXTERNAL)
     peer.receive_element()

@@ -49,6 +49,24 @@ def test_they_stay_in_order_however_they_are_cut(manager, juliet):
 # Addresses
 
 
+@pytest.mark.parametrize("kind", ["message", "presence", "iq"])
+@pytest.mark.parametrize(
+    ("to", "from_"),
+    [
+        ("Juliet@CAPULET.Example/balcony", "ROMEO@Montague.EXAMPLE./orchard"),
+        (JULIET, "Romeo@montague.example/orchard"),
+        ("juliet@capulet.example./balcony", ROMEO),
+    ],
+)
+def test_addresses_are_prepared_at_the_door(manager, juliet, kind, to, from_):
+    """Behind it nobody sees that there is another spelling."""
+    peer = manager.proven()
+    peer.send(f"<{kind} to='{to}' from='{from_}' type='error' id='1'/>")
+    (received,) = juliet.received()
+    assert (received.attributes["to"], received.attributes["from"]) == (JULIET, ROMEO)
+    assert not peer.has_ended
+
+
 @pytest.mark.parametrize(
     "addresses",
     [

@@ -293,6 +293,120 @@ def test_we_say_who_we_are(initiating):
     assert kinds(initiating.feed(ANSWER + FEATURES)) == [StreamOpened, Features]
 
 
+@pytest.fixture
+def early(initiating):
+    """A stream whose peer may speak before it has begun it anew."""
+    initiating.feed(ANSWER + FEATURES)
+    initiating.stream.authenticate("capulet.example", is_used_early=True)
+
+    def note(event):
+        if isinstance(event, SaslAccepted):
+            initiating.stream.authenticated()
+
+    initiating.on_event = note
+    del initiating.events[:]
+    return initiating
+
+
+DISGUISED = (
+    b"<message><body><![CDATA[" + ANSWER + FEATURES + b"]]></body></message>",
+    b"<message id='>" + ANSWER.replace(b"<", b"&lt;").replace(b"'", b"&apos;") + b"'/>",
+    b"<message><stream xmlns='urn:example'/></message>",
+)
+
+
+@pytest.mark.parametrize("step", [1, 2, 3, 5, 7, 11, 10_000])
+@pytest.mark.parametrize(
+    "behind",
+    [
+        (MESSAGE,),
+        (MESSAGE, b" \n", MESSAGE, b" "),
+        (b"<message><body>a > b &gt; c</body></message>", MESSAGE),
+        *((each, MESSAGE) for each in DISGUISED),
+    ],
+)
+@pytest.mark.parametrize(
+    "anew", [ANSWER, ANSWER.removeprefix(b"<?xml version='1.0'?>"), b"\n" + ANSWER]
+)
+def test_stanzas_may_come_before_the_stream_begins_anew(early, step, behind, anew):
+    octets = SUCCESS + b"".join(behind) + anew + FEATURES + MESSAGE
+    for at in range(0, len(octets), step):
+        early.feed(octets[at : at + step])
+    stanzas = sum(not each.isspace() for each in behind)
+    expected = [SaslAccepted, *[Message] * stanzas, StreamOpened, Features, Message]
+    assert kinds(early.events) == expected
+    assert early.stream.state is State.OPEN
+
+
+def test_the_new_header_may_have_another_prefix(early):
+    head = ANSWER.replace(b"stream:stream", b"s:stream").replace(b"xmlns:stream", b"xmlns:s")
+    head = head.removeprefix(b"<?xml version='1.0'?>")
+    assert kinds(early.feed(SUCCESS + MESSAGE + head)) == [SaslAccepted, Message, StreamOpened]
+
+
+def test_a_new_header_declares_anew(early):
+    old = b"<message><db:x/></message>"
+    new = old.replace(b"db:", b"e:")
+    early.feed(SUCCESS + old + ANSWER.replace(b"xmlns:db", b"xmlns:e") + FEATURES + new)
+    stanzas = [event for event in early.events if isinstance(event, Message)]
+    assert [each.children for each in stanzas] == [("jabber:server:dialback x",)] * 2
+    with pytest.raises(XMLError):
+        early.feed(old)
+
+
+@pytest.mark.parametrize(
+    "octets",
+    [
+        b"x",
+        b"<>",
+        b"<bidi xmlns='urn:xmpp:bidi'/>",
+        b"<!DOCTYPE x>",
+        b"<?x?>",
+        FEATURES,
+        SUCCESS,
+        b"<" + b"x" * 2000 + b">",
+    ],
+)
+def test_nothing_else_may(early, octets):
+    early.feed(SUCCESS + MESSAGE)
+    with pytest.raises((StreamError, XMLError)):
+        early.feed(octets + b">")
+    assert kinds(early.events)[1:] == [Message]
+
+
+def test_the_peer_may_end_it_just_then(early):
+    assert kinds(early.feed(SUCCESS + MESSAGE + b"</stream:stream>" + ANSWER)) == [
+        *(SaslAccepted, Message, StreamClosed)
+    ]
+    assert early.stream.state is State.CLOSED
+
+
+def test_or_with_an_error(early):
+    octets = b"<stream:error><reset xmlns='urn:ietf:params:xml:ns:xmpp-streams'/></stream:error>"
+    assert kinds(early.feed(SUCCESS + octets + ANSWER)) == [SaslAccepted, PeerFailed]
+
+
+def test_who_may_speak_early_may_say_no_too(early):
+    failure = f"<failure xmlns='{NS_SASL}'><not-authorized/></failure>".encode()
+    assert kinds(early.feed(failure + MESSAGE)) == [SaslRefused, Message]
+    assert early.stream.state is State.OPEN
+
+
+def test_what_it_says_early_has_a_bound(early):
+    early.feed(SUCCESS)
+    with pytest.raises(XMLError, match="larger"):
+        early.feed(b"<message><body>" + b">" * 10_000)
+
+
+def test_nobody_else_may_speak_early(initiating):
+    initiating.feed(ANSWER + FEATURES)
+    initiating.stream.authenticate("capulet.example")
+    initiating.on_event = lambda event: initiating.stream.authenticated()
+    with pytest.raises(StreamError) as refused:
+        initiating.feed(SUCCESS + MESSAGE)
+    assert refused.value.condition == "policy-violation"
+
+
 def test_the_peer_may_not_believe_it(initiating):
     initiating.feed(ANSWER + FEATURES)
     initiating.stream.authenticate("capulet.example")

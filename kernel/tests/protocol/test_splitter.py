@@ -116,6 +116,15 @@ def test_a_stanza_is_out_with_its_last_octet(value, text, data):
     assert splitter.is_between_elements
 
 
+def test_what_is_quoted_may_be_cut_behind_what_looks_like_the_end_of_a_tag():
+    octets = b"<message id='>' lang=\">a>\"><body x='\">' y=\"'>\">&gt;</body></message>"
+    whole = shown(opened().feed(octets))
+    assert len(whole) == 1
+    for cut in range(1, len(octets)):
+        splitter = opened()
+        assert shown(splitter.feed(octets[:cut]) + splitter.feed(octets[cut:])) == whole
+
+
 def test_a_tag_of_50_kb_in_small_pieces_is_answered_at_once():
     stanza = b"<message id='" + b"x" * 50_000 + b"'/>"
     splitter = opened(limit=262_144)

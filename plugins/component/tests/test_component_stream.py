@@ -221,6 +221,16 @@ def test_any_address_of_the_domain_may_write(join, login, sender):
     assert "Hark!" in juliet.read("</message>")
 
 
+def test_its_addresses_arrive_prepared(join, login):
+    juliet = login()
+    component = join()
+    sender, to = "Nurse@GATEWAY.capulet.example.", JULIET.replace("juliet@", "Juliet@")
+    component.send(f"<message from='{sender}' to='{to}'><body>Hark!</body></message>")
+    octets = juliet.read("</message>")
+    assert f"from='nurse@{GATEWAY}'" in octets
+    assert f"to='{JULIET}'" in octets
+
+
 @pytest.mark.parametrize("addresses", [FROM, f"to='{JULIET}'", ""])
 @pytest.mark.parametrize("kind", ["message", "presence", "iq"])
 def test_a_stanza_needs_both_addresses(join, addresses, kind):

@@ -18,8 +18,10 @@ from bidi_cast import (
     is_bidi,
 )
 
+from stonechat.core.server_outgoing import MOST_EARLY
 from stonechat.namespaces import NS_SASL
 from stonechat.net.resolver import Target
+from stonechat.protocol.s2s import header
 from stonechat.stanza import Message
 from stonechat.testing.remote import EXTERNAL
 from stonechat.testing.server_stream import certificate_of
@@ -166,6 +168,69 @@ def test_stanzas_before_we_are_let_in_end_the_stream(juliet, ours):
     assert ours.closed_with() == "not-authorized"
     # And what was to leave by it comes back.
     assert [message.type for message in juliet.received()] == ["error"]
+
+
+SUCCESS = f"<success xmlns='{NS_SASL}'/>"
+
+
+def test_stanzas_may_come_before_the_peer_begins_the_stream_anew(juliet, ours):
+    """Prosody says success, and speaks from then on."""
+    ours.send(SUCCESS + hark())
+    ours.send(hark(body="It is my lady!"))
+    # Whose they are is not sure before the features have come.
+    assert juliet.received() == []
+    ours.answer()
+    assert bodies(juliet.received()) == ["Hark!", "It is my lady!"]
+    assert ours.receive_first(Message).body == "Romeo?"
+    ours.send(hark(body="O, it is my love!"))
+    assert juliet.receive_message().body == "O, it is my love!"
+
+
+def test_or_between_its_header_and_its_features(juliet, ours):
+    ours.send(SUCCESS)
+    ours.send(header(from_=MONTAGUE, to=CAPULET, id="s3") + hark().encode())
+    assert juliet.received() == []
+    ours.send("<stream:features/>")
+    assert juliet.receive_message().body == "Hark!"
+    assert ours.receive_first(Message).body == "Romeo?"
+
+
+@pytest.mark.parametrize(
+    ("addresses", "condition"),
+    [({"from_": f"nurse@{VERONA}"}, "invalid-from"), ({"to": f"nurse@{VERONA}"}, "host-unknown")],
+)
+def test_what_comes_early_is_looked_at_as_all_else_is(juliet, ours, addresses, condition):
+    ours.send(SUCCESS + hark() + hark(**addresses) + hark())
+    ours.answer()
+    assert ours.closed_with() == condition
+    assert bodies(juliet.received()) == ["Hark!", "Romeo?"]
+
+
+@pytest.mark.parametrize("lines", [MOST_EARLY + 1, 3])
+def test_what_comes_early_has_a_bound(server, juliet, ours, lines):
+    server.configure(limits={"stanza_bytes": "30 kB"})
+    body = "o" * (10 if lines > 3 else 10_000)
+    ours.send(SUCCESS)
+    for _ in range(lines - 1):
+        ours.send(hark(body=body))
+    assert not ours.has_ended
+    ours.send(hark(body=body))
+    assert ours.closed_with() == "policy-violation"
+    # What was to leave by it comes back.
+    assert bodies(juliet.received()) == ["Romeo?"]
+
+
+def test_who_says_more_than_its_stanzas_early_is_not_heard(juliet, ours):
+    ours.send(SUCCESS + BIDI)
+    assert ours.closed_with() == "policy-violation"
+
+
+def test_what_came_early_is_dropped_if_the_peer_does_not_go_on(server, juliet, ours):
+    ours.send(SUCCESS + hark())
+    ours.drop()
+    assert bodies(juliet.received()) == ["Romeo?"]
+    [record] = server.logged("stanzas dropped")
+    assert (record["remote"], record["stanzas"]) == (MONTAGUE, 1)
 
 
 @pytest.mark.parametrize(

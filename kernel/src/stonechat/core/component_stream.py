@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Protocol
 
 from stonechat.core.chains import FAULTS
@@ -206,8 +207,10 @@ class ComponentStream(PeerStream):
         assert acceptance is not None
         assert handler is not None
         stanza = element if isinstance(element, Stanza) else None
-        if stanza is not None and not SERVER_MARKS.keys().isdisjoint(stanza.children):
-            strip_server_marks(stanza, acceptance.host.router, self.domain)
+        if stanza is not None:
+            _prepare(stanza)
+            if not SERVER_MARKS.keys().isdisjoint(stanza.children):
+                strip_server_marks(stanza, acceptance.host.router, self.domain)
         try:
             handler.received(element)
         except FAULTS as error:
@@ -249,6 +252,21 @@ class ComponentStream(PeerStream):
             if idle >= longest:
                 self._write(b" ")
             self._watch()
+
+
+def _prepare(stanza: Stanza) -> None:
+    """Write the addresses as they compare (robustness rule 28): nobody sees another spelling.
+
+    What is no address stays as it is, for whoever answers it.
+    """
+    attributes = stanza.attributes
+    with suppress(JIDError):
+        from_ = stanza.from_
+        if from_ is not None and from_.text != attributes["from"]:
+            stanza.from_ = from_
+        to = stanza.to
+        if to is not None and to.text != attributes["to"]:
+            stanza.to = to
 
 
 def _farewell(stream: ComponentStream) -> StreamError:

@@ -43,6 +43,7 @@ class Router:
         self, cluster: Cluster, remote_domains: RemoteDomains, log: FilteringBoundLogger
     ) -> None:
         self._local: dict[str, Route] = {}
+        self._wildcards: dict[str, Route] = {}  # those of them, by what is behind `*.`
         self._cluster = cluster
         self._remote_domains = remote_domains
         self._log = log
@@ -60,7 +61,9 @@ class Router:
 
     def host_of(self, domain: str) -> VirtualHost | None:
         """The virtual host that a domain belongs to: its own, or one of its plugins'."""
-        route = self._route(domain)
+        route = self._local.get(domain)
+        if route is None:
+            route = self._wildcard(domain)
         return None if route is None else route.host
 
     def add_route(
@@ -73,12 +76,16 @@ class Router:
         """Answer for a domain; ValueError if somebody does already."""
         if domain in self._local:
             raise ValueError(f"{domain} is served by {self._local[domain].owner} already")
-        self._local[domain] = Route(handler, owner, host)
+        route = self._local[domain] = Route(handler, owner, host)
+        if domain.startswith("*."):
+            self._wildcards[domain.removeprefix("*.")] = route
         self._cluster.route_added(domain)
 
     def remove_route(self, domain: str) -> None:
         """Answer for a domain no longer; KeyError if nobody did."""
         del self._local[domain]
+        if domain.startswith("*."):
+            del self._wildcards[domain.removeprefix("*.")]
         self._cluster.route_removed(domain)
 
     def route(self, stanza: Stanza) -> None:
@@ -115,12 +122,9 @@ class Router:
             return
         self._remote_domains.route(stanza)
 
-    def _route(self, domain: str) -> Route | None:
-        return self._local.get(domain) or self._wildcard(domain)
-
     def _wildcard(self, domain: str) -> Route | None:
-        _, _, parent = domain.partition(".")
-        return self._local.get(f"*.{parent}")
+        # Most servers have none, and all that goes to other servers is looked for here.
+        return self._wildcards.get(domain.partition(".")[2]) if self._wildcards else None
 
     def bounce(self, stanza: Stanza, error: StanzaError) -> None:
         """Answer a stanza with an error.

@@ -93,16 +93,21 @@ class Links(StreamOwner):
             self._refused += 1
             raise
 
-    def _make_link(self, pair: Pair) -> Link:
-        """A link for a pair that has none; StanzaError if it may not have one now."""
+    def refusal(self, pair: Pair) -> StanzaError | None:
+        """What to answer if by the configuration nothing leaves for a pair; None if it may."""
         host = self.host_of(pair.local)
         if host is None:
             # What another server has sent us does not go on to a third (RFC 6120, 10.4).
-            raise StanzaError("not-allowed", f"{pair.local} is no domain of this server.")
+            return StanzaError("not-allowed", f"{pair.local} is no domain of this server.")
         if not self.federation_of(host).enabled:
-            raise StanzaError("remote-server-not-found", "This server is not federated.")
-        if self.policy(*pair) is None:
-            raise denied(pair)
+            return StanzaError("remote-server-not-found", "This server is not federated.")
+        return denied(pair) if self.policy(*pair) is None else None
+
+    def _make_link(self, pair: Pair) -> Link:
+        """A link for a pair that has none; StanzaError if it may not have one now."""
+        refusal = self.refusal(pair)
+        if refusal is not None:
+            raise refusal
         if self._is_over:
             raise StanzaError("remote-server-timeout", "The server is being stopped.")
         error = self.rests.error(pair)
@@ -126,6 +131,12 @@ class Links(StreamOwner):
 
     def _seek(self, link: Link) -> None:
         """See to it that what waits leaves, or is answered in time."""
+        error = self.refusal(link.pair)
+        if error is not None:
+            # A link outlives the moment in which another configuration forbids it, by as long as
+            # its stream takes to end; and that may leave something behind.
+            self._answer(link, error)
+            return
         if link.deadline is None:
             link.deadline = self.timers.add(self.options.timeout, self._too_late, link)
         if link.stream is not None or link.setup is not None or link.pause is not None:

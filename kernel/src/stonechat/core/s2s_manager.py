@@ -13,7 +13,7 @@ import gevent
 
 from stonechat.core.peer_stream import hear_out
 from stonechat.core.s2s_link import Link
-from stonechat.core.s2s_links import Links, denied, timed_out
+from stonechat.core.s2s_links import Links, timed_out
 from stonechat.errors import StanzaError, StreamError
 
 if TYPE_CHECKING:
@@ -116,8 +116,9 @@ class S2SManager(Links):
                 self._dismiss(stream, error)
                 break
         for link in list(self.links.values()):
-            if self.policy(*link.pair) is None:
-                self._stop_waiting(link, denied(link.pair))
+            refusal = self.refusal(link.pair)
+            if refusal is not None:
+                self._stop_waiting(link, refusal)
 
     # The end
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections import deque
 from typing import TYPE_CHECKING, ClassVar
 
 from stonechat.core.server_owner import Owner
+from stonechat.core.server_stanzas import take
 from stonechat.core.server_stream import ServerStreamBase
 from stonechat.errors import StanzaError, StreamError
 from stonechat.federation import Pair
@@ -23,6 +25,7 @@ from stonechat.protocol.s2s import (
     StreamOpened,
     TlsRefused,
 )
+from stonechat.stanza import Stanza
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,6 +35,10 @@ if TYPE_CHECKING:
     from stonechat.net.resolver import Target
     from stonechat.net.tls import TlsSocket
     from stonechat.xml import Element
+
+# Of a peer that speaks before the pair is authorized so many stanzas are kept; together they
+# may be as large as one of its stanzas may.
+MOST_EARLY = 64
 
 
 class OutgoingStream(ServerStreamBase):
@@ -74,6 +81,8 @@ class OutgoingStream(ServerStreamBase):
         self._host = host
         self._is_settled = False  # whether TLS is, so that plugins may speak
         self._has_responded = False
+        self._early: deque[Stanza] = deque()
+        self._early_octets = 0
 
     @property
     def may_do_without_tls(self) -> bool:
@@ -119,6 +128,12 @@ class OutgoingStream(ServerStreamBase):
 
     # Events
 
+    def _handle(self, event: S2SEvent) -> None:
+        if isinstance(event, Stanza) and self._is_early:
+            self._keep(event)
+        else:
+            super()._handle(event)
+
     def _negotiate(self, event: S2SEvent) -> None:
         match event:
             case StreamOpened():
@@ -139,13 +154,18 @@ class OutgoingStream(ServerStreamBase):
                 self._sasl_refused(event)
             case SaslAccepted():
                 self._protocol.authenticated()
+                if self.is_bidirectional:
+                    # Its certificate says who it is.
+                    self._protocol.admit(self._owner.limits.stanza_bytes)
                 self._send_header()
 
     def _offered(self, features: Sequence[Element]) -> None:
         self._features = tuple(features)
         if self._protocol.is_authenticated:
-            self.authorize(self.pair, EXTERNAL)
-            if not self.is_admitted:
+            if self._take_pair(self.pair, EXTERNAL):
+                self._take_early()
+                self._tell(self.pair)
+            elif not self.is_admitted:
                 self._fail_own(self.fault_of(self.pair))
         elif not self.is_secure and self._wants_tls():
             self._has_asked_tls = True
@@ -177,7 +197,9 @@ class OutgoingStream(ServerStreamBase):
         if not self.is_open:
             return
         if self._takes_external and self._owner.certificate_of(self.pair.local):
-            self._write(self._peer.authenticate(self.pair.local))
+            self._write(
+                self._peer.authenticate(self.pair.local, is_used_early=self.is_bidirectional)
+            )
         elif not self.prove(self.pair):
             self._fail_own("it does not take our certificate, and nothing else can prove us")
 
@@ -235,7 +257,36 @@ class OutgoingStream(ServerStreamBase):
         if not self.prove(self.pair):
             self._fail_own(f"it does not take our certificate: {told}")
 
+    # What comes early
+
+    @property
+    def _is_early(self) -> bool:
+        """Whether the peer knows us, and we have not heard yet that we may begin.
+
+        It may use a stream for both directions by then (XEP-0288).
+        """
+        return self.is_bidirectional and self._protocol.is_authenticated and not self.is_admitted
+
+    def _keep(self, stanza: Stanza) -> None:
+        """Let a stanza wait until it is sure whose it may be."""
+        self._early_octets += len(stanza.to_bytes())
+        is_too_much = self._early_octets > self._owner.limits.stanza_bytes
+        if is_too_much or len(self._early) >= MOST_EARLY:
+            raise StreamError("policy-violation", "So much is not taken before the features.")
+        self._early.append(stanza)
+
+    def _take_early(self) -> None:
+        while self._early and self.is_taking:
+            take(self, self._early.popleft(), self._owner)
+
     # The end
+
+    def _over(self, reason: str) -> None:
+        if self._early:
+            # Nobody knows whether they may be whose they say.
+            self._log.info("stanzas dropped", **self._who(), stanzas=len(self._early))
+            self._early.clear()
+        super()._over(reason)
 
     def _fail_own(self, reason: str) -> None:
         """What the stream was opened for cannot be (8.3.3.17: negotiation fails)."""

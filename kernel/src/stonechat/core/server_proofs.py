@@ -37,18 +37,15 @@ class Proofs:
         if certificate is not None and self._owner.policy(*pair) == "require":
             self.certificate_ends = int(certificate.not_valid_after_utc.timestamp()) * 1_000_000
 
-    def check(self, pair: Pair, *, receives: bool) -> None:
-        """Raise StreamError unless the peer may send stanzas of a pair (8.1.1.2, 8.1.2.2)."""
-        pairs = self.pairs
+    def fault_in(self, remote: str, *, receives: bool) -> StreamError:
+        """What a stanza of a pair that is not here ends the stream with (8.1.1.2, 8.1.2.2)."""
         if not receives:
-            raise StreamError("not-authorized", "Stanzas of yours come over another stream.")
-        if pair in pairs:
-            return
-        if not pairs:
-            raise StreamError("not-authorized", "Prove first who you are.")
-        if any(pair.remote == each.remote for each in pairs):
-            raise StreamError("host-unknown", "This stream is to another domain.")
-        raise StreamError("invalid-from", "This domain has not been proven.")
+            return StreamError("not-authorized", "Stanzas of yours come over another stream.")
+        if not self.pairs:
+            return StreamError("not-authorized", "Prove first who you are.")
+        if any(remote == each.remote for each in self.pairs):
+            return StreamError("host-unknown", "This stream is to another domain.")
+        return StreamError("invalid-from", "This domain has not been proven.")
 
     def fault_of(self, pair: Pair) -> str:
         """Why a pair cannot be authorized here, in words; `""` if it can."""

@@ -24,11 +24,16 @@ def take(stream: ServerStreamBase, stanza: Stanza, owner: Owner) -> None:
         return
     if to is None or from_ is None:
         raise StreamError("improper-addressing", "A stanza has to have both 'to' and 'from'.")
-    stream.check_pair(Pair(to.domain, from_.domain))
+    stream.check_pair(to.domain, from_.domain)
     host = owner.host_of(to.domain)
     if host is None:
         # Since the proof a reload has removed it: nothing of it goes out again.
         raise StreamError("host-gone", "This domain is not served here any more.")
+    # One preparation at the door (robustness rule 28): behind it nobody sees another spelling.
+    if to.text != stanza.attributes["to"]:
+        stanza.to = to
+    if from_.text != stanza.attributes["from"]:
+        stanza.from_ = from_
     router = host.router
     if not SERVER_MARKS.keys().isdisjoint(stanza.children):
         strip_server_marks(stanza, router, from_.domain)
@@ -75,7 +80,7 @@ def _malformed(stream: ServerStreamBase, stanza: Stanza, owner: Owner, error: JI
     to, from_ = (_domain(stanza.attributes.get(name, "")) for name in ("to", "from"))
     if not to or not from_:
         raise StreamError("improper-addressing", str(error))
-    stream.check_pair(Pair(to, from_))
+    stream.check_pair(to, from_)
     host = owner.host_of(to)
     try:
         is_answerable = host is not None and stanza.from_ is not None

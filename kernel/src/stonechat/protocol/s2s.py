@@ -20,7 +20,9 @@ The initiating side:
     OPEN        (authenticate())            ASKING_SASL  -
     ASKING_SASL <challenge/>                ASKING_SASL  SaslChallenged
     ASKING_SASL <failure/>                  OPEN         SaslRefused
-    ASKING_SASL <success/>                  HEADER       SaslAccepted
+    ASKING_SASL <success/>                  HEADER **    SaslAccepted
+    SUCCEEDED   stanza                      SUCCEEDED    Stanza
+    SUCCEEDED   stream header               FEATURES     StreamOpened
 
 Both of them:
 
@@ -30,6 +32,7 @@ Both of them:
     any         end of stream               CLOSED       StreamClosed
 
     * OPEN where the peer is older than XMPP 1.0 and has no features to tell.
+    ** SUCCEEDED where the peer may speak before it has begun the stream anew.
 
 Stanzas come and go as jabber:client. Whether one may come now is for the caller to say, and
 so it is whether an element that is neither asked for nor known here is anybody's.
@@ -37,6 +40,7 @@ so it is whether an element that is neither asked for nor known here is anybody'
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from enum import Enum, auto
@@ -66,6 +70,12 @@ from stonechat.xml import Element, escape_attribute, serialize
 
 _SERVER = NS_SERVER.encode()
 
+# How a document begins, or a stream's header without a declaration; no element here does.
+_BEGINS_STREAM = re.compile(rb"\s*<(?:\?|(?:[^\s<>/:]+:)?stream[\s/>])")
+# What may become either yet.
+_UNDECIDED = re.compile(rb"\s*(?:<[^\s<>/?]*)?\Z")
+_LONGEST_NAME = 1024
+
 
 class State(Enum):
     HEADER = auto()
@@ -74,6 +84,7 @@ class State(Enum):
     ASKING_TLS = auto()
     ENCRYPTING = auto()
     ASKING_SASL = auto()
+    SUCCEEDED = auto()
     CLOSED = auto()
 
 
@@ -276,6 +287,11 @@ class ReceivingStream(S2SStream):
 class InitiatingStream(S2SStream):
     """The side that has connected."""
 
+    def __init__(self, limit: int) -> None:
+        super().__init__(limit)
+        self._is_used_early = False
+        self._undecided = b""  # the first octets of what may be a header
+
     def _state_behind(self, *, is_old: bool) -> State:
         return State.OPEN if is_old else State.FEATURES
 
@@ -283,12 +299,16 @@ class InitiatingStream(S2SStream):
         self.state = State.ASKING_TLS
         return serialize(Element(NS_TLS, "starttls"))
 
-    def authenticate(self, domain: str) -> bytes:
+    def authenticate(self, domain: str, *, is_used_early: bool = False) -> bytes:
         """SASL EXTERNAL: `domain` is ours, and our certificate says so.
 
-        The peer knows it from our header, but some want it once more (XEP-0178, 3).
+        The peer knows it from our header, but some want it once more (XEP-0178, 3). With
+        `is_used_early` its stanzas may come as soon as it has said that it knows us: Prosody
+        uses a stream for both directions (XEP-0288) from then on, and begins it anew (RFC 6120,
+        6.4.6) only when our header has come.
         """
         self.state = State.ASKING_SASL
+        self._is_used_early = is_used_early
         auth = Element(NS_SASL, "auth", {"mechanism": EXTERNAL})
         auth.append(_written(domain))
         return serialize(auth)
@@ -297,8 +317,47 @@ class InitiatingStream(S2SStream):
         """The same to a peer that has overlooked it in `<auth/>`."""
         return serialize(Element(NS_SASL, "response", None, _written(domain)))
 
+    def receive(self, data: bytes, handle: Callable[[S2SEvent], None]) -> None:
+        if self._is_used_early and self.state in (State.ASKING_SASL, State.SUCCEEDED):
+            self._receive_early(data, handle)
+        else:
+            super().receive(data, handle)
+
+    def _receive_early(self, data: bytes, handle: Callable[[S2SEvent], None]) -> None:
+        """Read what may hold elements of the stream as it was, and then a header.
+
+        No parser takes both, so they are told apart at the top level, which is only reached
+        behind a `>`. What looks like a header inside of a stanza is none.
+        """
+        data, self._undecided = self._undecided + data, b""
+        at = 0
+        while at < len(data) and self.state in (State.ASKING_SASL, State.SUCCEEDED):
+            if self.state is State.SUCCEEDED and self._splitter.is_between_elements:
+                if _BEGINS_STREAM.match(data, at) is not None:
+                    self._restart()
+                    # White space belongs to the stream as it was.
+                    super().receive(data[at:].lstrip(), handle)
+                    return
+                if len(data) - at < _LONGEST_NAME and _UNDECIDED.match(data, at) is not None:
+                    self._undecided = data[at:].lstrip()
+                    return
+            end = data.find(b">", at) + 1 or len(data)
+            super().receive(data[at:end], handle)
+            at = end
+        if at < len(data) and self.state is not State.CLOSED:
+            super().receive(data[at:], handle)
+
+    def authenticated(self) -> None:
+        if not self._is_used_early:
+            super().authenticated()
+            return
+        self.is_authenticated = True
+        self.state = State.SUCCEEDED
+
     def _element(self, element: Element, *, is_alone: bool) -> S2SEvent:
         namespace, name = element.namespace, element.name
+        if self.state is State.SUCCEEDED:
+            raise StreamError("policy-violation", _TOO_EARLY)
         if self.state is State.FEATURES and namespace == NS_STREAM and name == "features":
             self.state = State.OPEN
             return Features(tuple(element.elements))

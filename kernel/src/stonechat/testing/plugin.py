@@ -27,8 +27,20 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default="sqlite",
         metavar="NAME|URL",
         help="what the fixture `server` stores in: sqlite, postgresql, mariadb, odbc-postgresql,"
-        " odbc-mariadb, or the URL of a database that may be emptied",
+        " odbc-mariadb, or the URL of a database that may be emptied; with another than sqlite,"
+        " only tests with this fixture are run",
     )
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    # Those that store nothing would only be run once more.
+    if config.getoption("--database") == "sqlite":
+        return
+    chosen = [item for item in items if "server" in getattr(item, "fixturenames", ())]
+    if len(chosen) < len(items):
+        others = set(items).difference(chosen)
+        config.hook.pytest_deselected(items=[item for item in items if item in others])
+        items[:] = chosen
 
 
 @pytest.fixture

@@ -23,14 +23,15 @@ MAX_NAME_BYTES = 1024
 # a XEP has 51 octets.
 MAX_NAMESPACE_BYTES = 256
 
-# A tag that is whole: what is quoted may hold `>` (XML 1.0, 3.1).
-WHOLE_TAG = re.compile(rb"<[^>\"']*+(?:(?:\"[^\"]*+\"|'[^']*+')[^>\"']*+)*+>")
+# A tag that is whole: what is quoted may hold `>` (XML 1.0, 3.1). The group is not possessive:
+# before Python 3.11.5 one that fails half-way eats what it has seen, here a quote (gh-106052).
+WHOLE_TAG = re.compile(rb"<[^>\"']*+(?:(?:\"[^\"]*+\"|'[^']*+')[^>\"']*+)*>")
 
 LONG_TAG = 512
 """Octets in which no tag can be out of proportion."""
 
 # It ends where a `<` is, for no tag holds one: so many that do not end are no burden.
-_TAG = re.compile(rb"<[^<>\"']*+(?:(?:\"[^<\"]*+\"|'[^<']*+')[^<>\"']*+)*+>")
+_TAG = re.compile(rb"<[^<>\"']*+(?:(?:\"[^<\"]*+\"|'[^<']*+')[^<>\"']*+)*>")
 _ATTRIBUTE = re.compile(rb"\s([^\s=]++)\s*+=\s*+(?:\"([^\"]*+)\"|'([^']*+)')")
 _REFERENCE = re.compile(rb"&[^;]*;")
 
