@@ -146,7 +146,8 @@ class TestServer:
             "hosts": {name: {"plugins": host.plugins} for name, host in self._hosts.items()},
             # Its thread sleeps for half of that, also beyond the end of the test.
             "watchdog": {"block_warning": "2 s"},
-            **({"storage": {"url": self._database}} if self._database else {}),
+            # Connections cost such a server more than a test has for them to do.
+            **({"storage": {"url": self._database, "connections": 1}} if self._database else {}),
             **self._sections,
             "limits": {"idle_timeout": "off", **self._sections.get("limits", {})},
         }

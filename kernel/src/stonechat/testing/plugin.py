@@ -84,9 +84,8 @@ def database_of(request: pytest.FixtureRequest) -> Iterator[str]:
         if way not in ("", "odbc") or kind not in fixtures:
             raise pytest.UsageError(f"--database={wanted} is not known")
         server: DatabaseServer = request.getfixturevalue(fixtures[kind])
-        name = server.new_database()
-        yield server.odbc_url(name) if way else server.url(name)
-        server.drop_database(name)
+        with server.lent_database() as name:
+            yield server.odbc_url(name) if way else server.url(name)
 
 
 @pytest.fixture
