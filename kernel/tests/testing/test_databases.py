@@ -68,15 +68,40 @@ def test_a_server_in_memory_stores_in_the_database_that_was_asked_for(
     with database(wanted, **fixtures) as url:
         server = TestServer(tmp_path, database=url)
         try:
-            server.host("capulet.example", roster={}).connect("juliet@capulet.example/balcony")
+            host = server.host("capulet.example", roster={})
+            juliet = host.connect("juliet@capulet.example/balcony")
+            juliet.set(
+                "<query xmlns='jabber:iq:roster'><item jid='nurse@capulet.example'/></query>"
+            )
             server.restart()
         finally:
             server.close()
         name = url.rpartition("/")[2].partition("?")[0]
         assert database_server.execute(TABLES[type(database_server)], name)
-    # And then it is gone.
+        assert database_server.execute("SELECT * FROM roster_version", name)
+    # Whoever comes next finds the tables, and nothing in them.
+    with database_server.lent_database() as next_name:
+        assert next_name == name
+        assert database_server.execute(TABLES[type(database_server)], name)
+        assert not database_server.execute("SELECT * FROM roster_version", name)
+
+
+@pytest.mark.parametrize("kind", ["postgresql", "mariadb"])
+def test_a_database_that_is_not_as_it_was_is_lent_to_nobody_else(
+    kind: str, postgres_server: PostgresServer, maria_server: MariaServer
+) -> None:
+    server = maria_server if kind == "mariadb" else postgres_server
+    with server.lent_database() as name:
+        columns = "name VARCHAR(64), version INT"
+        server.execute(f"CREATE TABLE IF NOT EXISTS stonechat_schema ({columns})", name)
+        server.execute("INSERT INTO stonechat_schema VALUES ('tavern', 2)", name)
+    with server.lent_database() as again:
+        assert again == name
+        server.execute("UPDATE stonechat_schema SET version = 1 WHERE name = 'tavern'", name)
+    with server.lent_database() as another:
+        assert another != name
     with pytest.raises(Exception, match=name):
-        database_server.execute("SELECT 1", name)
+        server.execute("SELECT 1", name)
 
 
 def test_a_database_of_ones_own_is_emptied_first(postgres_server: PostgresServer) -> None:
