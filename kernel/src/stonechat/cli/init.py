@@ -51,6 +51,7 @@ OPTIONS = {
 WITHOUT_SUBDOMAINS = {"vcard": "{{search_domain: null}}"}
 # Taken in when somebody wants them.
 FURTHER = {
+    "migrate": "take everything out to a file, and in from one, from Prosody or ejabberd",
     "shared_roster": "everybody has the same contacts, in groups",
     "block_strangers": "messages come from contacts only",
     "echo": "a service that sends back what it gets",
