@@ -1,6 +1,6 @@
 """People who come without an account, and what can be found of them."""
 
-from sqlalchemy import MetaData, Table, inspect, select
+from sqlalchemy import inspect
 
 from stonechat.testing.client import TestClient
 
@@ -48,9 +48,10 @@ def traces(host, localpart):
     """The tables in which a name can be found."""
 
     def work(connection):
-        found, metadata = [], MetaData()
+        found = []
         for table in inspect(connection).get_table_names():
-            rows = connection.execute(select(Table(table, metadata, autoload_with=connection)))
+            # The names are our own. By ODBC, SQLAlchemy cannot find out what columns they have.
+            rows = connection.exec_driver_sql(f"SELECT * FROM {table}")  # noqa: S608
             if any(localpart in str(value) for row in rows.all() for value in row):
                 found.append(table)
         return found
